@@ -1,0 +1,96 @@
+"""What a backend is, and the table of those there are: adding one is one file and one line here.
+
+Contract, held by tests/backends/test_contract.py over every backend: `stream` yields events without
+turn and seq (`text`, `reasoning`, `tool_call` whole, `citation`, `notice`) and ends in exactly one
+`done`, or raises a BackendError. A stream that just ends is a StreamCut. It never yields `start`,
+`error` or `retract`, never runs a tool, never touches the database.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, Protocol
+from uuid import UUID
+
+from coach_core.errors import BadSetting
+from coach_core.types import Check, Event, Message, Passage, ToolSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a model is served. `key` is a secret: it never leaves this value but in a request header."""
+
+    name: str
+    base_url: str = ""
+    key: str = field(default="", repr=False)
+    model: str = ""
+    profile: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question with all that goes with it.
+
+    Prompt order: `instructions` (persona, citation rules; stable) then `history` (oldest first), then
+    `context` (memory and numbered passages, rendered; volatile) and the last user message, `question`.
+    `passages[i]` is cited as [i + 1]. `resume_from` is the partial answer to go on from, or "".
+    `provider_state` is what this backend yielded in `done.ids` for the message before, or None.
+    Timeouts are seconds.
+    """
+
+    question: Message
+    instructions: str = ""
+    history: tuple[Message, ...] = ()
+    context: str = ""
+    passages: tuple[Passage, ...] = ()
+    tools: tuple[ToolSpec, ...] = ()
+    model: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    provider_state: Mapping[str, str] | None = None
+    resume_from: str = ""
+    read_file: Callable[[UUID], bytes] | None = None
+    first_token_timeout: float = 25.0
+    token_timeout: float = 30.0
+    total_timeout: float = 180.0
+
+
+class Backend(Protocol):
+    """A way to get an answer. `name` is its key in BACKENDS; `model` the one it uses by default."""
+
+    name: str
+    model: str
+
+    def stream(self, request: Request, cancel: threading.Event) -> Iterator[Event]:
+        """Answer. When `cancel` is set the stream is closed and ends in done(status="cancelled")."""
+        ...
+
+    def check(self) -> Check:
+        """One live look at whether it can answer now (for `doctor` and settings); never raises."""
+        ...
+
+    def close(self) -> None:
+        """Let go of clients and child processes."""
+        ...
+
+
+#: name -> (module, label, needs a key)
+BACKENDS: dict[str, tuple[str, str, bool]] = {
+    "extractive": ("extractive", "Quotes from the documents (no model)", False),
+    "openai_responses": ("openai_responses", "Responses API", True),
+    "openai_chat": ("openai_chat", "Chat Completions API", True),
+    "local": ("local", "Local model", False),
+    "scripted": ("scripted", "Scripted (tests)", False),
+}
+
+
+def build(name: str, endpoint: Endpoint, **parts: Any) -> Backend:
+    """The backend called `name`, its module imported only now. `parts` are what coach.py hands it
+    (extractive: score; local: home; scripted: script)."""
+    if name not in BACKENDS:
+        raise BadSetting(f"There is no backend called {name!r}. Choose one of: {', '.join(BACKENDS)}.")
+    module = import_module(f"coach_core.backends.{BACKENDS[name][0]}")
+    backend: Backend = module.build(endpoint, **parts)
+    return backend
