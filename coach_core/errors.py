@@ -11,7 +11,7 @@ CoachError
 ├── ConfigError: MissingKey, BadSetting, MissingPart
 ├── StoreError: DatabaseBusy, DatabaseUnreachable, DiskFull, SchemaBehind, SchemaTooNew, BadBackup
 └── BackendError: AuthFailed, Unreachable, TimedOut, RateLimited, BadRequest, ContextTooLong, ModelNotFound,
-                  NotAnApi, ServerFailed, StreamCut, Refused, StateLost, LocalModelFailed
+                  NotAnApi, ServerFailed, StreamCut, Refused, EmptyAnswer, StateLost, LocalModelFailed
 
 The docstring is the default sentence: what happened and what to do. A sentence given by the caller
 replaces it; neither ever holds a secret.
@@ -234,6 +234,10 @@ class StreamCut(BackendError):
 
 class Refused(BackendError):
     """The model's server declined to answer this. Ask it in another way."""
+
+
+class EmptyAnswer(BackendError):
+    """The model gave an empty answer. Press Retry, or ask in another way."""
 
 
 class StateLost(BackendError):

@@ -36,6 +36,8 @@ class Request:
 
     Prompt order: `instructions` (persona, citation rules; stable) then `history` (oldest first), then
     `context` (memory and numbered passages, rendered; volatile) and the last user message, `question`.
+    `exchange` is what came after it in this turn: assistant messages whose parts are tool calls, each
+    followed by tool messages with their results; it is sent after the question.
     `passages[i]` is cited as [i + 1]. `resume_from` is the partial answer to go on from, or "".
     `provider_state` is what this backend yielded in `done.ids` for the message before, or None.
     Timeouts are seconds.
@@ -45,6 +47,7 @@ class Request:
     instructions: str = ""
     history: tuple[Message, ...] = ()
     context: str = ""
+    exchange: tuple[Message, ...] = ()
     passages: tuple[Passage, ...] = ()
     tools: tuple[ToolSpec, ...] = ()
     model: str = ""
