@@ -2,8 +2,10 @@
 
 Contract, held by tests/backends/test_contract.py over every backend: `stream` yields events without
 turn and seq (`text`, `reasoning`, `tool_call` whole, `citation`, `notice`) and ends in exactly one
-`done`, or raises a BackendError. A stream that just ends is a StreamCut. It never yields `start`,
-`error` or `retract`, never runs a tool, never touches the database.
+`done`, or raises a BackendError. A stream that just ends is a StreamCut. A round that called tools
+ends in done(status="completed", finish_reason="tool_calls"). `citation` comes only from a backend that
+knows the exact quote; otherwise [n] in the text is all there is. A backend never yields `start`, `error`
+or `retract`, never runs a tool, never touches the database.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ class Request:
     """One question with all that goes with it.
 
     Prompt order: `instructions` (persona, citation rules; stable) then `history` (oldest first), then
-    `context` (memory and numbered passages, rendered; volatile) and the last user message, `question`.
+    `context` (memory and numbered passages, rendered; volatile), the last user message, `question`, and
+    `rounds`: what followed it within this turn, when tools were called (an assistant message with its
+    text and tool_call parts, then tool messages with tool_result parts; and so on, oldest first).
     `exchange` is what came after it in this turn: assistant messages whose parts are tool calls, each
     followed by tool messages with their results; it is sent after the question.
     `passages[i]` is cited as [i + 1]. `resume_from` is the partial answer to go on from, or "".
@@ -52,6 +56,7 @@ class Request:
     tools: tuple[ToolSpec, ...] = ()
     model: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    rounds: tuple[Message, ...] = ()
     provider_state: Mapping[str, str] | None = None
     resume_from: str = ""
     read_file: Callable[[UUID], bytes] | None = None
