@@ -1,0 +1,142 @@
+"""What goes with a question: named sources gathered side by side, history cut to a budget, passages numbered.
+
+Invariant: a source that fails or is late costs a notice, never the turn; the last exchange is always
+kept, and a tool call is never parted from its result.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as Late
+from dataclasses import dataclass, field
+from typing import Any
+
+from coach_core import tokens
+from coach_core.errors import CoachError
+from coach_core.types import Message, Passage
+
+log = logging.getLogger(__name__)
+_MARK = re.compile(r"\s?\[\d{1,2}\](?!\()")
+_pool = ThreadPoolExecutor(max_workers=32, thread_name_prefix="context")
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """`values` of the sources that answered in time, `notices` (source, sentence) for the others,
+    `milliseconds` each took."""
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    notices: tuple[tuple[str, str], ...] = ()
+    milliseconds: Mapping[str, float] = field(default_factory=dict)
+
+
+def gather(sources: Mapping[str, Callable[[], Any]], deadline: float) -> Gathered:
+    """Run every source in a thread of its own and wait at most `deadline` seconds for them together."""
+    began = time.perf_counter()
+    took: dict[str, float] = {}
+
+    def timed(name: str, fetch: Callable[[], Any]) -> Any:
+        try:
+            return fetch()
+        finally:
+            took[name] = (time.perf_counter() - began) * 1000
+
+    running: dict[str, Future[Any]] = {n: _pool.submit(timed, n, fetch) for n, fetch in sources.items()}
+    values: dict[str, Any] = {}
+    notices: list[tuple[str, str]] = []
+    for name, future in running.items():
+        try:
+            values[name] = future.result(max(0.0, began + deadline - time.perf_counter()))
+        except Late:
+            future.cancel()
+            notices.append((name, f"The {name} did not answer within {deadline * 1000:.0f} ms; it was left out."))
+        except CoachError as error:
+            notices.append((name, f"The {name} was left out: {error.sentence}"))
+        except Exception:
+            log.exception("context source %s failed", name)
+            notices.append((name, f"The {name} failed and was left out."))
+    return Gathered(values, tuple(notices), took)
+
+
+def fit_history(
+    messages: Sequence[Message],
+    *,
+    most_messages: int,
+    most_tokens: int,
+    count: Callable[[str], int] = tokens.count,
+) -> tuple[tuple[Message, ...], int]:
+    """The newest messages within the budget, oldest first, and how many were left out.
+
+    Messages are taken by exchange (a question and all that answers it), so tool calls stay with their
+    results; the newest exchange is kept whatever it costs. Citation marks of old answers are taken
+    out, because their numbers mean nothing beside new passages.
+    """
+    kept: list[list[Message]] = []
+    used_tokens = used_messages = 0
+    for exchange in reversed(_exchanges(messages)):
+        cost = sum(count(_words(m)) for m in exchange)
+        over = used_tokens + cost > most_tokens or used_messages + len(exchange) > most_messages
+        if kept and over:
+            break
+        kept.append(exchange)
+        used_tokens += cost
+        used_messages += len(exchange)
+    chosen = tuple(_unmarked(m) for exchange in reversed(kept) for m in exchange)
+    return chosen, len(messages) - len(chosen)
+
+
+def render_passages(passages: Sequence[Passage]) -> str:
+    """The numbered passages as they are told to a model; empty without passages."""
+    if not passages:
+        return ""
+    blocks = [f"[{n}] {_heading(p)}\n{p.text.strip()}" for n, p in enumerate(passages, 1)]
+    return "Passages from the documents:\n\n" + "\n\n".join(blocks)
+
+
+def search_text(question: str, history: Sequence[Message]) -> str:
+    """What to search for: the question, with the one before it when it is too short to stand alone."""
+    if len(re.findall(r"\w{3,}", question)) >= 5 or len(question) >= 60:
+        return question
+    before = next((m.text for m in reversed(history) if m.speaker == "user"), "")
+    return f"{before[:500]}\n{question}" if before and _leans_on_before(question) else question
+
+
+def _leans_on_before(question: str) -> bool:
+    """Whether a short question points back (and, why, it ...) or is hardly a question of its own."""
+    words = re.findall(r"\w+", question.lower())
+    pointing = {"and", "why", "how", "it", "that", "this", "they", "them", "more", "else", "also", "then", "so"}
+    pointing |= {"y", "eso", "porque", "und", "warum", "das", "et", "pourquoi", "mehr", "más", "plus"}
+    return len(words) <= 3 or bool(pointing & set(words[:2]))
+
+
+def _exchanges(messages: Sequence[Message]) -> list[list[Message]]:
+    out: list[list[Message]] = []
+    for message in messages:
+        if message.speaker == "user" or not out:
+            out.append([])
+        out[-1].append(message)
+    return out
+
+
+def _words(message: Message) -> str:
+    return " ".join([message.text, *(f"{p.name} {p.arguments or ''} {p.text}" for p in message.parts if p.kind != "text")])
+
+
+def _unmarked(message: Message) -> Message:
+    if message.speaker != "assistant" or "[" not in message.text:
+        return message
+    from dataclasses import replace
+
+    parts = tuple(replace(p, text=_MARK.sub("", p.text)) if p.kind == "text" else p for p in message.parts)
+    return replace(message, text=_MARK.sub("", message.text), parts=parts)
+
+
+def _heading(passage: Passage) -> str:
+    place = passage.section or ""
+    if passage.page is not None:
+        place = f"{place}, p. {passage.page}" if place else f"p. {passage.page}"
+    return f"{passage.title} - {place}" if place else passage.title
