@@ -65,7 +65,11 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What one turn is made of. `choices` are tried in order; `request` lacks only what is gathered."""
+    """What one turn is made of. `choices` are tried in order; `request` lacks only what is gathered.
+
+    `notices` (source, sentence) are said first. `cited` is what an answer that is gone on with
+    (request.resume_from) has cited so far; its numbers stay.
+    """
 
     id: UUID
     request: Request
@@ -76,6 +80,7 @@ class Turn:
     tool_rounds: int = 8
     total_timeout: float = 180.0
     notices: Sequence[tuple[str, str]] = ()
+    cited: Sequence[Citation] = ()
 
 
 def run_turn(turn: Turn, cancel: threading.Event, clock: Clock | None = None) -> Iterator[Event]:
@@ -129,7 +134,8 @@ def _attempt(
 ) -> Iterator[Event]:
     """All rounds with one backend, ending in `done`."""
     backend = choice.backend
-    cites = Citer(request.passages, request.resume_from)
+    cites = Citer(request.passages, request.resume_from, turn.cited)
+    request = replace(request, resume_from=cites.as_prompted(request.resume_from))
     tools = turn.tools
     specs = tuple(tools.specs()) if tools else ()
     request = replace(
@@ -205,15 +211,23 @@ class Citer:
     """Renumbers [n] in a stream by first mention and yields each citation before the text naming it.
 
     `n` counts the passages of the prompt; numbers out of that range and anything in code stay as they
-    are. A text that is resumed keeps the numbers it has: they are read from `so_far` by order.
+    are. A text that is gone on with (`so_far`, which has `cited`) keeps the numbers it has.
     """
 
-    def __init__(self, passages: Sequence[Passage], so_far: str = "") -> None:
+    def __init__(self, passages: Sequence[Passage], so_far: str = "", cited: Sequence[Citation] = ()) -> None:
+        known = {c.chunk_id: c.number for c in cited}
         self._passages = passages
-        self._numbers: dict[int, int] = {}
+        self._numbers = {n: known[p.chunk_id] for n, p in enumerate(passages, 1) if p.chunk_id in known}
         self._held = ""
         self._fences = so_far.count("```")
-        self._first = 1 + max((int(n) for m in _MARKS.findall(so_far) for n in re.findall(r"\d+", m)), default=0)
+        self._next = 1 + max(known.values(), default=0)
+
+    def as_prompted(self, text: str) -> str:
+        """`text` with its citation numbers turned back into those of the prompt, where they are known."""
+        back = {shown: n for n, shown in self._numbers.items()}
+        return _MARKS.sub(
+            lambda m: "".join(f"[{back.get(int(n), int(n))}]" for n in re.findall(r"\d+", m.group(1))), text
+        )
 
     def feed(self, text: str) -> Iterator[Event]:
         text = self._held + text
@@ -238,7 +252,7 @@ class Citer:
                 return match.group()
             for n in wanted:
                 if n not in self._numbers:
-                    self._numbers[n] = self._first + len(self._numbers)
+                    self._numbers[n], self._next = self._next, self._next + 1
                     cited.append(citation_of(self._passages[n - 1], self._numbers[n]))
             return "".join(f"[{self._numbers[n]}]" for n in wanted)
 
