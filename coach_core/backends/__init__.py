@@ -37,9 +37,7 @@ class Request:
     """One question with all that goes with it.
 
     Prompt order: `instructions` (persona, citation rules; stable) then `history` (oldest first), then
-    `context` (memory and numbered passages, rendered; volatile), the last user message, `question`, and
-    `rounds`: what followed it within this turn, when tools were called (an assistant message with its
-    text and tool_call parts, then tool messages with tool_result parts; and so on, oldest first).
+    `context` (memory and numbered passages, rendered; volatile) and the last user message, `question`.
     `exchange` is what came after it in this turn: assistant messages whose parts are tool calls, each
     followed by tool messages with their results; it is sent after the question.
     `passages[i]` is cited as [i + 1]. `resume_from` is the partial answer to go on from, or "".
@@ -56,7 +54,6 @@ class Request:
     tools: tuple[ToolSpec, ...] = ()
     model: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    rounds: tuple[Message, ...] = ()
     provider_state: Mapping[str, str] | None = None
     resume_from: str = ""
     read_file: Callable[[UUID], bytes] | None = None

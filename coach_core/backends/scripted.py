@@ -113,7 +113,7 @@ class _Play:
             yield Event("notice", source="scripted", text=step["notice"])
         elif "tool" in step:
             self._called = True
-            call_id = step.get("call_id") or f"call_{len(self._request.rounds)}_{step['tool']}"
+            call_id = step.get("call_id") or f"call_{len(self._request.exchange)}_{step['tool']}"
             yield Event("tool_call", call_id=call_id, name=step["tool"], arguments=step.get("arguments", {}))
         elif "wait" in step:
             self._wait(float(step["wait"]))
@@ -200,7 +200,7 @@ def _round(steps: Sequence[Step], done: int) -> list[Step]:
 
 
 def _rounds_done(request: Request) -> int:
-    return sum(m.speaker == "assistant" for m in request.rounds)
+    return sum(m.speaker == "assistant" for m in request.exchange)
 
 
 def _sensible(request: Request) -> str:
