@@ -8,7 +8,6 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Mapping
-from typing import Any
 from uuid import UUID
 
 from coach_core.types import PersonaDraft
@@ -30,24 +29,6 @@ def instructions(draft: PersonaDraft) -> str:
     return "\n\n".join(t for t in (draft.instructions.strip(), CITE, STYLE) if t)
 
 
-def draft_to_dict(draft: PersonaDraft) -> dict[str, Any]:
-    """The draft as JSON values, for storing, exporting and comparing."""
-    return {
-        "name": draft.name,
-        "instructions": draft.instructions,
-        "greeting": draft.greeting,
-        "empty_state": draft.empty_state,
-        "starters": list(draft.starters),
-        "backend": draft.backend,
-        "model": draft.model,
-        "parameters": dict(draft.parameters),
-        "tools": list(draft.tools),
-        "collections": [str(c) for c in draft.collections],
-        "picture_id": str(draft.picture_id) if draft.picture_id else "",
-        "icon": draft.icon,
-    }
-
-
 def diff(old: PersonaDraft, new: PersonaDraft, names: Mapping[UUID, str] | None = None) -> str:
     """A unified diff of two versions, field by field; `names` gives collections their names."""
     return "\n".join(
@@ -57,11 +38,12 @@ def diff(old: PersonaDraft, new: PersonaDraft, names: Mapping[UUID, str] | None 
 
 def _lines(draft: PersonaDraft, names: Mapping[UUID, str]) -> list[str]:
     lines: list[str] = []
-    for field, value in draft_to_dict(draft).items():
+    for field, value in draft.to_dict().items():
         if field == "collections":
             value = [names.get(c, str(c)) for c in draft.collections]
         if isinstance(value, dict):
             value = json.dumps(value, sort_keys=True)
+        value = "" if value is None else value
         items = value if isinstance(value, list) else str(value).splitlines()
         lines += [f"{field}: {item}" for item in items] or [f"{field}:"]
     return lines

@@ -371,6 +371,33 @@ class PersonaDraft:
     picture_id: UUID | None = None
     icon: str = ""
 
+    def to_dict(self) -> dict[str, Any]:
+        """The draft as JSON values: what a version's row keeps."""
+        return {
+            "name": self.name,
+            "instructions": self.instructions,
+            "greeting": self.greeting,
+            "empty_state": self.empty_state,
+            "starters": list(self.starters),
+            "backend": self.backend,
+            "model": self.model,
+            "parameters": dict(self.parameters),
+            "tools": list(self.tools),
+            "collections": [str(c) for c in self.collections],
+            "picture_id": str(self.picture_id) if self.picture_id else None,
+            "icon": self.icon,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> PersonaDraft:
+        known = {f.name for f in dataclasses.fields(cls)}
+        values = {k: v for k, v in data.items() if k in known}
+        for key in ("starters", "tools"):
+            values[key] = tuple(values.get(key) or ())
+        values["collections"] = tuple(UUID(str(c)) for c in values.get("collections") or ())
+        values["picture_id"] = UUID(str(values["picture_id"])) if values.get("picture_id") else None
+        return cls(**values)
+
 
 @dataclass(frozen=True, slots=True)
 class Persona:
