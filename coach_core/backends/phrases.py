@@ -1,0 +1,118 @@
+"""What the extractive backend says in its own words, in the language of the question.
+
+Invariant: every language has every phrase; a language that is not here gets English.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Phrases:
+    """`lead` opens an answer, `more` its weaker half; `nothing` says that the documents hold no answer,
+    `hello` answers what asks nothing; `connect` says once a thread that no model is connected."""
+
+    lead: str
+    more: str
+    nothing: str
+    hello: str
+    connect: str
+
+
+_SETTINGS = ("`OPENAI_API_KEY=...`", "`.env`", "`COACH_LOCAL_MODEL=path/model.gguf`")
+
+_PHRASES = {
+    "en": Phrases(
+        lead="This is what the documents say:",
+        more="Close to it:",
+        nothing="The documents I can read hold no answer to this. Try other words, or add a document that "
+        "covers it on the Knowledge page.",
+        hello="Hello. Ask me a question, and I quote what the documents say about it.",
+        connect="*No language model is connected, so I quote the documents word for word. For answers in a "
+        "coach's own words put {0} into the file {1}, or {2} for a model on this machine, and start again.*",
+    ),
+    "es": Phrases(
+        lead="Esto dicen los documentos:",
+        more="También se acerca:",
+        nothing="Los documentos que puedo leer no contienen una respuesta a esto. Pruebe con otras palabras "
+        "o añada un documento que lo trate en la página «Knowledge».",
+        hello="Hola. Hágame una pregunta y citaré lo que dicen los documentos.",
+        connect="*No hay ningún modelo de lenguaje conectado, por eso cito los documentos al pie de la letra. "
+        "Para respuestas redactadas, ponga {0} en el archivo {1}, o {2} para un modelo en este equipo, y "
+        "vuelva a iniciar.*",
+    ),
+    "de": Phrases(
+        lead="Das sagen die Dokumente:",
+        more="Dem nahe kommt:",
+        nothing="Die Dokumente, die ich lesen kann, enthalten darauf keine Antwort. Versuchen Sie andere "
+        "Wörter, oder fügen Sie auf der Seite „Knowledge“ ein passendes Dokument hinzu.",
+        hello="Guten Tag. Stellen Sie mir eine Frage, und ich zitiere, was die Dokumente dazu sagen.",
+        connect="*Es ist kein Sprachmodell verbunden, darum zitiere ich die Dokumente wörtlich. Für "
+        "ausformulierte Antworten schreiben Sie {0} in die Datei {1}, oder {2} für ein Modell auf diesem "
+        "Rechner, und starten Sie neu.*",
+    ),
+    "fr": Phrases(
+        lead="Voici ce que disent les documents :",
+        more="Également proche :",
+        nothing="Les documents que je peux lire ne contiennent pas de réponse à cela. Essayez d’autres mots, "
+        "ou ajoutez un document sur ce sujet à la page « Knowledge ».",
+        hello="Bonjour. Posez-moi une question, et je citerai ce que disent les documents.",
+        connect="*Aucun modèle de langage n’est connecté, je cite donc les documents mot à mot. Pour des "
+        "réponses rédigées, mettez {0} dans le fichier {1}, ou {2} pour un modèle sur cette machine, puis "
+        "redémarrez.*",
+    ),
+    "it": Phrases(
+        lead="Ecco che cosa dicono i documenti:",
+        more="Vicino a questo:",
+        nothing="I documenti che posso leggere non contengono una risposta. Provi con altre parole, o "
+        "aggiunga un documento sul tema nella pagina «Knowledge».",
+        hello="Buongiorno. Mi faccia una domanda e citerò ciò che dicono i documenti.",
+        connect="*Nessun modello linguistico è collegato, perciò cito i documenti parola per parola. Per "
+        "risposte scritte metta {0} nel file {1}, oppure {2} per un modello su questa macchina, e riavvii.*",
+    ),
+    "pt": Phrases(
+        lead="Isto é o que dizem os documentos:",
+        more="Também próximo:",
+        nothing="Os documentos que posso ler não têm resposta para isso. Tente outras palavras, ou adicione "
+        "um documento sobre o tema na página «Knowledge».",
+        hello="Olá. Faça-me uma pergunta e citarei o que dizem os documentos.",
+        connect="*Nenhum modelo de linguagem está conectado, por isso cito os documentos palavra por palavra. "
+        "Para respostas redigidas, ponha {0} no arquivo {1}, ou {2} para um modelo nesta máquina, e "
+        "reinicie.*",
+    ),
+    "zh": Phrases(
+        lead="文档中是这样说的：",
+        more="与此相近的内容：",
+        nothing="我能读到的文档中没有这个问题的答案。请换个说法，或在“Knowledge”页面添加相关文档。",
+        hello="你好。请提出一个问题，我会引用文档中的相关内容。",
+        connect="*目前没有连接语言模型，因此我逐字引用文档。若想得到组织好的回答，请把 {0} 写入文件 {1}，"
+        "或用 {2} 指定本机上的模型，然后重新启动。*",
+    ),
+    "ar": Phrases(
+        lead="هذا ما تقوله الوثائق:",
+        more="وقريب من ذلك:",
+        nothing="الوثائق التي أستطيع قراءتها لا تتضمن جوابًا عن هذا السؤال. جرّب كلمات أخرى، أو أضف وثيقة تتناوله "
+        "في صفحة «Knowledge».",
+        hello="مرحبًا. اطرح عليّ سؤالًا وسأقتبس ما تقوله الوثائق عنه.",
+        connect="*لا يوجد نموذج لغوي متصل، لذلك أقتبس من الوثائق حرفيًا. للحصول على إجابات مصوغة ضع {0} في الملف {1}، "
+        "أو {2} لنموذج على هذا الجهاز، ثم أعد التشغيل.*",
+    ),
+}  # fmt: skip
+
+#: What a person says to open or close a talk; such a message asks nothing.
+GREETINGS = frozenset(
+    "hi hello hey thanks thank you good morning evening hola gracias buenos buenas días tardes noches hallo guten "
+    "tag morgen abend danke moin servus bonjour bonsoir salut merci ciao buongiorno grazie olá obrigado obrigada "
+    "你好 您好 谢谢 嗨 早上好 مرحبا مرحبًا شكرا شكرًا أهلا السلام عليكم ok okay test".split()
+)
+
+
+def phrases(language: str) -> Phrases:
+    """The phrases in `language` (a two-letter code), or in English."""
+    return _PHRASES.get(language[:2].lower(), _PHRASES["en"])
+
+
+def connect(language: str) -> str:
+    """The sentence that says how to connect a model."""
+    return phrases(language).connect.format(*_SETTINGS)
