@@ -107,6 +107,7 @@ class Settings(BaseSettings):
     embedder: Text = Field(
         "", description="Embedding model: empty for the bundled one, a folder, hub id or URL."
     )
+    script: Text = Field("", description="A JSON script that the backend `scripted` plays. For tests only.")
     reranker: Text = Field("", description="Reserved for a reranking model. Empty: none.")
     host: Text = Field("127.0.0.1", min_length=1, description="The address the app listens on.")
     port: int = Field(8501, ge=1, le=65_535, description="The port the app listens on.")
@@ -134,7 +135,11 @@ class Settings(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, **_: Any
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *_others: Any,
+        **_named_others: Any,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return (init_settings,)
 
