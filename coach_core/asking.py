@@ -19,7 +19,18 @@ from coach_core.store import Database, files, messages, state, threads, turns
 from coach_core.store import personas as persona_rows
 from coach_core.tools import Bound, Tool, tool
 from coach_core.turn import Choice, Clock, ToolOutcome, Turn, run_turn
-from coach_core.types import Actor, BackendInfo, Citation, Event, Message, Part, Passage, Persona, Thread, TurnRecord
+from coach_core.types import (
+    Actor,
+    BackendInfo,
+    Citation,
+    Event,
+    Message,
+    Part,
+    Passage,
+    Persona,
+    Thread,
+    TurnRecord,
+)
 
 
 class Backends(Protocol):
@@ -93,7 +104,9 @@ class Asking:
         thread = threads.get(self._db, actor, thread_id)
         persona = persona_rows.get(self._db, thread.persona_id)
         if persona.deleted_at is not None:
-            raise PersonaNotFound(f"The persona {persona.name} was deleted. Choose another persona for this thread.")
+            raise PersonaNotFound(
+                f"The persona {persona.name} was deleted. Choose another persona for this thread."
+            )
         limits = self._limits()
         route = routing.choose(
             self._backends.infos(),

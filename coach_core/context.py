@@ -53,7 +53,9 @@ def gather(sources: Mapping[str, Callable[[], Any]], deadline: float) -> Gathere
             values[name] = future.result(max(0.0, began + deadline - time.perf_counter()))
         except Late:
             future.cancel()
-            notices.append((name, f"The {name} did not answer within {deadline * 1000:.0f} ms; it was left out."))
+            notices.append(
+                (name, f"The {name} did not answer within {deadline * 1000:.0f} ms; it was left out.")
+            )
         except CoachError as error:
             notices.append((name, f"The {name} was left out: {error.sentence}"))
         except Exception:
@@ -108,7 +110,21 @@ def search_text(question: str, history: Sequence[Message]) -> str:
 def _leans_on_before(question: str) -> bool:
     """Whether a short question points back (and, why, it ...) or is hardly a question of its own."""
     words = re.findall(r"\w+", question.lower())
-    pointing = {"and", "why", "how", "it", "that", "this", "they", "them", "more", "else", "also", "then", "so"}
+    pointing = {
+        "and",
+        "why",
+        "how",
+        "it",
+        "that",
+        "this",
+        "they",
+        "them",
+        "more",
+        "else",
+        "also",
+        "then",
+        "so",
+    }
     pointing |= {"y", "eso", "porque", "und", "warum", "das", "et", "pourquoi", "mehr", "más", "plus"}
     return len(words) <= 3 or bool(pointing & set(words[:2]))
 
@@ -123,7 +139,9 @@ def _exchanges(messages: Sequence[Message]) -> list[list[Message]]:
 
 
 def _words(message: Message) -> str:
-    return " ".join([message.text, *(f"{p.name} {p.arguments or ''} {p.text}" for p in message.parts if p.kind != "text")])
+    return " ".join(
+        [message.text, *(f"{p.name} {p.arguments or ''} {p.text}" for p in message.parts if p.kind != "text")]
+    )
 
 
 def _unmarked(message: Message) -> Message:

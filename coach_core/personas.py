@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
+from coach_core.errors import InputError
 from coach_core.types import PersonaDraft
 
 CITE = (
@@ -32,7 +35,9 @@ def instructions(draft: PersonaDraft) -> str:
 def diff(old: PersonaDraft, new: PersonaDraft, names: Mapping[UUID, str] | None = None) -> str:
     """A unified diff of two versions, field by field; `names` gives collections their names."""
     return "\n".join(
-        difflib.unified_diff(_lines(old, names or {}), _lines(new, names or {}), "before", "after", lineterm="", n=2)
+        difflib.unified_diff(
+            _lines(old, names or {}), _lines(new, names or {}), "before", "after", lineterm="", n=2
+        )
     )
 
 
@@ -47,3 +52,41 @@ def _lines(draft: PersonaDraft, names: Mapping[UUID, str]) -> list[str]:
         items = value if isinstance(value, list) else str(value).splitlines()
         lines += [f"{field}: {item}" for item in items] or [f"{field}:"]
     return lines
+
+
+def check(draft: PersonaDraft, *, tools: Collection[str], backends: Collection[str]) -> None:
+    """Raise InputError with what to change, unless the draft can be saved."""
+    if not draft.name.strip():
+        raise InputError("The persona needs a name.")
+    if len(draft.name) > 80:
+        raise InputError("The persona's name is too long; 80 characters are the most.")
+    if draft.backend and draft.backend not in backends:
+        raise InputError(
+            f"There is no backend called {draft.backend!r}. Choose one of: {', '.join(backends)}."
+        )
+    unknown = [t for t in draft.tools if t not in tools]
+    if unknown:
+        raise InputError(f"There is no tool called {unknown[0]!r}. Choose from: {', '.join(tools)}.")
+    for name, value in draft.parameters.items():
+        _check_parameter(name, value)
+
+
+def _check_parameter(name: str, value: Any) -> None:
+    ranges = {"temperature": (0, 2), "top_p": (0, 1), "max_output_tokens": (1, 1_000_000)}
+    if name in ranges:
+        low, high = ranges[name]
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not low <= value <= high:
+            raise InputError(f"{name} must be a number from {low} to {high:,}.")
+    elif name == "reasoning_effort":
+        if value not in {"none", "minimal", "low", "medium", "high", "xhigh"}:
+            raise InputError("reasoning_effort must be none, minimal, low, medium, high or xhigh.")
+    else:
+        raise InputError(f"There is no parameter called {name!r}.")
+
+
+def copy_of(draft: PersonaDraft, taken: Collection[str]) -> PersonaDraft:
+    """The draft under a name that is free: "Career copy", "Career copy 2" ..."""
+    base = f"{draft.name} copy"
+    names = (base if n == 1 else f"{base} {n}" for n in range(1, len(taken) + 3))
+    return replace(draft, name=next(n for n in names if n not in taken))

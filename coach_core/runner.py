@@ -154,7 +154,9 @@ class Runner:
         except Exception:
             log.exception("turn %s failed", live.record.id)
         timing["total"] = (time.perf_counter() - began) * 1000
-        end = end or Event("error", live.record.id, len(live.events) + 1, error="coach_error", text=CoachError().sentence)
+        end = end or Event(
+            "error", live.record.id, len(live.events) + 1, error="coach_error", text=CoachError().sentence
+        )
         try:
             self._finish(live, end, cited, timing, state_of)
         except Exception as fault:

@@ -203,7 +203,9 @@ def _exchange(
     out = [Message(new_id(), thread, None, "assistant", parts, text, "complete", now())]
     for result in results:
         part = Part("tool_result", result.text, call_id=result.call_id, name=result.name, error=result.error)
-        out.append(Message(new_id(), thread, None, "tool", (part,), result.text or result.error, "complete", now()))
+        out.append(
+            Message(new_id(), thread, None, "tool", (part,), result.text or result.error, "complete", now())
+        )
     return tuple(out)
 
 
@@ -293,4 +295,14 @@ def _found(passages: Sequence[Passage]) -> str:
     return f"Reading {len(passages)} passages from {titles} document{'s' if titles > 1 else ''}"
 
 
-__all__ = ["BackendError", "Choice", "Citer", "Clock", "Tools", "ToolOutcome", "Turn", "citation_of", "run_turn"]
+__all__ = [
+    "BackendError",
+    "Choice",
+    "Citer",
+    "Clock",
+    "ToolOutcome",
+    "Tools",
+    "Turn",
+    "citation_of",
+    "run_turn",
+]

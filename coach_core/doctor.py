@@ -1,0 +1,114 @@
+"""What is configured, reachable and missing, each as one line with how to mend it.
+
+Invariant: a check never raises and never shows a secret.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+
+from coach_core.errors import CoachError
+from coach_core.knowledge import Knowledge
+from coach_core.parts import BackendParts
+from coach_core.settings import Settings
+from coach_core.store import Database, personas, schema
+from coach_core.types import Check
+
+LITTLE_DISK = 1_000_000_000
+
+
+def checks(settings: Settings, db: Database, knowledge: Knowledge, parts: BackendParts) -> list[Check]:
+    """Every check, in the order an operator would look."""
+    found = [
+        _guarded("python", _python),
+        _guarded("home", lambda: _home(settings)),
+        _guarded("database", lambda: _database(db)),
+        _guarded("personas", lambda: _personas(db)),
+        _guarded("knowledge", lambda: _knowledge(knowledge)),
+        _guarded("embeddings", knowledge.check),
+    ]
+    found += [
+        Check("setting", "warn", sentence, f"Correct or remove {name}.")
+        for name, sentence in settings.problems.items()
+    ]
+    found += [check_backend(parts, name) for name in parts.infos()]
+    if not any(
+        i.ready and i.name in {"openai_responses", "openai_chat", "local"} for i in parts.infos().values()
+    ):
+        mend = "Put OPENAI_API_KEY=... or COACH_LOCAL_MODEL=path-to.gguf into the file .env and start again."
+        found.append(
+            Check("language model", "warn", "none is connected: answers are quotes from the documents", mend)
+        )
+    return found
+
+
+def check_backend(parts: BackendParts, name: str) -> Check:
+    """A live look at one backend, with the time it took."""
+    infos = parts.infos()
+    if name not in infos:
+        return Check(name, "fail", "there is no such backend", f"Choose one of: {', '.join(infos)}.")
+    if not infos[name].ready:
+        return Check(name, "warn", "not connected", infos[name].why)
+    return _guarded(name, lambda: parts.get(name).check())
+
+
+def _guarded(name: str, check: Callable[[], Check]) -> Check:
+    began = time.perf_counter()
+    try:
+        found = check()
+    except CoachError as error:
+        found = Check(name, "fail", error.sentence)
+    except Exception as error:
+        found = Check(name, "fail", f"the check itself failed ({type(error).__name__})", "See the log.")
+    if found.milliseconds is not None:
+        return found
+    took = (time.perf_counter() - began) * 1000
+    return Check(found.name, found.state, found.detail, found.mend, round(took, 1))
+
+
+def _python() -> Check:
+    version = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info < (3, 11):
+        return Check("python", "fail", version, "Install Python 3.11, 3.12 or 3.13 and run `make setup`.")
+    state = "ok" if sys.version_info < (3, 14) else "warn"
+    return Check("python", state, version, "" if state == "ok" else "Python 3.11 to 3.13 are tested.")
+
+
+def _home(settings: Settings) -> Check:
+    free = shutil.disk_usage(settings.home).free
+    detail = f"{settings.home}, {free / 1e9:.1f} GB free"
+    if not os.access(settings.home, os.W_OK):
+        return Check("home", "fail", detail, "Make the folder writable, or set COACH_HOME to another one.")
+    if free < LITTLE_DISK:
+        return Check("home", "warn", detail, "Free some space on this disk.")
+    return Check("home", "ok", detail)
+
+
+def _database(db: Database) -> Check:
+    schema.check(db.engine)
+    kind = "SQLite" if db.sqlite else "PostgreSQL"
+    return Check("database", "ok", f"{kind}, schema {schema.current(db.engine)}")
+
+
+def _personas(db: Database) -> Check:
+    count = len(personas.list_personas(db))
+    return Check(
+        "personas", "ok" if count else "warn", f"{count}", "" if count else "Make one on the page Personas."
+    )
+
+
+def _knowledge(knowledge: Knowledge) -> Check:
+    collections = knowledge.collections()
+    documents = sum(c.documents for c in collections)
+    done, total = knowledge.pending()
+    detail = f"{documents} documents in {len(collections)} collections, {done} of {total} passages found by meaning"
+    return Check(
+        "knowledge",
+        "ok" if documents else "warn",
+        detail,
+        "" if documents else "Upload documents on the page Knowledge.",
+    )

@@ -1,0 +1,77 @@
+"""What happens by the clock and in the background: embedding, clearing away, closing what was replaced.
+
+Invariant: a job that fails is logged and tried again at its next time; none holds up a turn.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+from coach_core.knowledge import Knowledge
+from coach_core.store import Database, metrics, turns
+from coach_core.types import now
+
+log = logging.getLogger(__name__)
+LOOK_AGAIN = 5.0
+KEEP_EVENTS = timedelta(days=1)
+
+
+class Jobs:
+    """One thread that embeds what waits, one that clears away by the hour."""
+
+    def __init__(self, db: Database, knowledge: Knowledge) -> None:
+        self._db = db
+        self._knowledge = knowledge
+        self._stop = threading.Event()
+        self._work = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        for name, loop in (("embedding", self._embed), ("hourly", self._hourly)):
+            thread = threading.Thread(target=loop, name=name, daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def wake(self) -> None:
+        """There are new passages to embed."""
+        self._work.set()
+
+    def embed_all(self, progress: Callable[[int, int], None] | None = None) -> None:
+        """Embed all that waits and return when it is done."""
+        self._knowledge.embed_pending(self._stop, progress)
+
+    def later(self, seconds: float, do: Callable[[], None]) -> None:
+        timer = threading.Timer(seconds, do)
+        timer.daemon = True
+        timer.start()
+
+    def close(self) -> None:
+        self._stop.set()
+        self._work.set()
+        for thread in self._threads:
+            thread.join(5.0)
+
+    def _embed(self) -> None:
+        while not self._stop.is_set():
+            self._work.clear()
+            self._guarded("embedding", lambda: self._knowledge.embed_pending(self._stop))
+            self._work.wait(LOOK_AGAIN)  # also finds what other processes took in
+
+    def _hourly(self) -> None:
+        due = time.monotonic() + 60
+        while not self._stop.wait(1.0):
+            if time.monotonic() >= due:
+                due = time.monotonic() + 3600
+                self._guarded("clearing events", lambda: turns.drop_old_events(self._db, now() - KEEP_EVENTS))
+                self._guarded("clearing metrics", lambda: metrics.prune(self._db, now()))
+
+    def _guarded(self, name: str, do: Callable[[], object]) -> None:
+        try:
+            do()
+        except Exception:
+            if not self._stop.is_set():
+                log.exception("%s failed", name)
