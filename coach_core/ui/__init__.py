@@ -1,0 +1,1 @@
+"""What all pages share: the one Coach of the process, who acts, how errors and times are drawn."""

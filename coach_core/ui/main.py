@@ -1,0 +1,176 @@
+"""The frame of every page: navigation by role, recent threads, the profile picker, one guard for errors.
+
+Invariant: a page is offered only to a role that may open it, and st.navigation has run before any page
+does. The default page is hidden and only leads on, because the default page alone has no address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast, get_args
+
+import streamlit as st
+from streamlit.navigation.page import Page
+
+from coach_core import access
+from coach_core.errors import CoachError
+from coach_core.types import Role, User
+from coach_core.ui import shared
+
+#: section -> file in pages/, title, icon, the action that opens it
+SECTIONS: Mapping[str, tuple[tuple[str, str, str, access.Action], ...]] = {
+    "Work": (
+        ("chat", "Chat", ":material/forum:", "chat"),
+        ("threads", "Threads", ":material/history:", "threads"),
+    ),
+    "Library": (
+        ("knowledge", "Knowledge", ":material/local_library:", "knowledge.write"),
+        ("personas", "Personas", ":material/person_heart:", "personas.write"),
+    ),
+    "Insight": (("live_metrics", "Live metrics", ":material/monitoring:", "metrics"),),
+    "House": (("settings", "Settings", ":material/tune:", "settings"),),
+}
+
+
+def pages_for(role: Role) -> dict[str, list[Page]]:
+    """The pages of each section that `role` may open and that there are."""
+    offered: dict[str, list[Page]] = {}
+    for section, entries in SECTIONS.items():
+        pages = [
+            st.Page(path, title=title, icon=icon, url_path=name)
+            for name, title, icon, action in entries
+            if access.allowed(role, action) and (path := shared.PAGES / f"{name}.py").is_file()
+        ]
+        if pages:
+            offered[section] = pages
+    return offered
+
+
+def run() -> None:
+    st.set_page_config(
+        page_title="Coach",
+        page_icon=str(shared.STATIC / "img" / "mark.png"),
+        layout="centered",
+        initial_sidebar_state="auto",
+    )
+    st.html(shared.ROOT / "coach_core" / "ui" / "assets" / "app.css")
+    st.logo(str(shared.STATIC / "img" / "logo.svg"), icon_image=str(shared.STATIC / "img" / "mark.png"))
+    shared.notice_area()
+    try:
+        profiles = shared.coach().profiles()
+        _take_profile_from_link(profiles)
+        actor = shared.actor()
+    except CoachError as error:
+        st.navigation([st.Page(_nothing, title="Coach", default=True)])
+        shared.show_error(error)
+        return
+    sections = pages_for(actor.role)
+    by_name = {page.url_path: page for pages in sections.values() for page in pages}
+
+    def home() -> None:
+        first = by_name.get("chat") or next(iter(by_name.values()), None)
+        if first is None:
+            st.info("There is no page for your role. Choose another profile at the bottom of the sidebar.")
+            return
+        st.switch_page(first, query_params=st.query_params.to_dict())
+
+    hidden = st.Page(home, title="Coach", default=True, visibility="hidden", url_path="home")
+    page = st.navigation({"": [hidden], **sections})
+    st.session_state["_pages"] = by_name
+    if page is not hidden:
+        with st.sidebar:
+            _threads(by_name)
+            _profile_picker(profiles, actor.user_id)
+    with shared.guard():
+        page.run()
+
+
+def _nothing() -> None:
+    """The only page while the Coach cannot be opened; the reason stands above it."""
+
+
+def _threads(by_name: Mapping[str, Page]) -> None:
+    chat = by_name.get("chat")
+    if chat is None:
+        return
+    if st.button("New chat", icon=":material/edit_square:", width="stretch", key="new_chat"):
+        st.session_state.pop("_thread_id", None)
+        st.switch_page(chat, query_params=_only_profile())
+    with shared.guard():
+        recent = shared.coach().recent(shared.actor(), limit=12)
+        names = {p.id: p.name for p in shared.coach().personas(shared.actor())} if recent else {}
+        if not recent:
+            return
+        with st.container(key="recent", gap=None):
+            st.caption("Recent")
+            for thread in recent:
+                title = thread.title or "Untitled"
+                st.page_link(
+                    chat,
+                    label=shared.escape(title if len(title) <= 60 else f"{title[:57].rstrip()}…"),
+                    help=f"{shared.escape(names.get(thread.persona_id, 'a former persona'))}, "
+                    f"{shared.exact(thread.updated_at)}",
+                    query_params={"thread": str(thread.id), **_only_profile()},
+                    width="stretch",
+                )
+                st.caption(f"{shared.escape(names.get(thread.persona_id, ''))} · {shared.when(thread.updated_at)}")
+
+
+# -- who acts ------------------------------------------------------------------------------------------
+
+
+def _take_profile_from_link(profiles: list[User]) -> None:
+    """`?profile=NAME` names who acts, so that a reload or a second tab does not become the owner."""
+    name = st.query_params.get("profile", "")
+    if name and "_profile_id" not in st.session_state:
+        for user in profiles:
+            if user.name == name:
+                shared.choose_profile(user)
+
+
+def _only_profile() -> dict[str, str]:
+    name = st.query_params.get("profile", "")
+    return {"profile": name} if name else {}
+
+
+def _profile_picker(profiles: list[User], current: object) -> None:
+    with st.container(key="profile", gap="small"):
+        by_id = {user.id: user for user in profiles}
+        me = by_id.get(current) if current in by_id else None  # type: ignore[call-overload]
+        label = f"{shared.escape(me.name)} · {me.role}" if me else "Profile"
+        with st.popover(label, icon=":material/account_circle:", width="stretch", help="Who you are here"):
+            for user in profiles:
+                st.button(
+                    f"{shared.escape(user.name)} · {user.role}",
+                    key=f"profile-{user.id}",
+                    type="tertiary",
+                    icon=":material/check:" if user.id == current else ":material/person:",
+                    on_click=_switch_to,
+                    args=(user,),
+                )
+            if shared.may("profiles"):
+                _add_profile()
+
+
+def _switch_to(user: User) -> None:
+    shared.choose_profile(user)
+    st.session_state.pop("_thread_id", None)
+    st.query_params.clear()
+    if user.id != shared.coach().owner().user_id:
+        st.query_params["profile"] = user.name
+
+
+def _add_profile() -> None:
+    with st.form("add_profile", border=False, clear_on_submit=True, enter_to_submit=True):
+        st.caption("Add a profile")
+        name = st.text_input("Name", max_chars=80, label_visibility="collapsed", placeholder="Name")
+        roles = [role for role in get_args(Role) if role != "owner"]
+        role = st.selectbox("Role", roles, index=roles.index("coach"), label_visibility="collapsed")
+        if st.form_submit_button("Add", icon=":material/add:"):
+            with shared.guard():
+                user = shared.coach().add_profile(shared.actor(), name, cast("Role", role))
+                shared.tell_later(f"{user.name} was added. Choose the profile at the bottom of the sidebar.", "success")
+                st.rerun()
+
+
+run()
