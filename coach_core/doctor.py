@@ -72,8 +72,6 @@ def _guarded(name: str, check: Callable[[], Check]) -> Check:
 
 def _python() -> Check:
     version = ".".join(map(str, sys.version_info[:3]))
-    if sys.version_info < (3, 11):
-        return Check("python", "fail", version, "Install Python 3.11, 3.12 or 3.13 and run `make setup`.")
     state = "ok" if sys.version_info < (3, 14) else "warn"
     return Check("python", state, version, "" if state == "ok" else "Python 3.11 to 3.13 are tested.")
 

@@ -85,9 +85,7 @@ class Turn:
 
 def run_turn(turn: Turn, cancel: threading.Event, clock: Clock | None = None) -> Iterator[Event]:
     """The events of one turn, from `start` to `done` or `error`."""
-    seq = 0
-    for event in _steps(turn, cancel, clock or Clock()):
-        seq += 1
+    for seq, event in enumerate(_steps(turn, cancel, clock or Clock()), 1):
         yield replace(event, turn=turn.id, seq=seq)
 
 
@@ -172,6 +170,8 @@ def _attempt(
         if done is None:
             raise StreamCut()
         usage = usage + (done.usage or Usage())
+        if last_round and calls:
+            done = replace(done, status="incomplete", finish_reason="tool_rounds")
         if done.status != "completed" or not calls or tools is None:
             if done.status == "completed" and not wrote:
                 raise EmptyAnswer()
