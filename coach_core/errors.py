@@ -9,7 +9,7 @@ CoachError
 ├── NotAllowed
 ├── TurnRunning
 ├── ConfigError: MissingKey, BadSetting, MissingPart
-├── StoreError: DatabaseBusy, DatabaseUnreachable, DiskFull, SchemaBehind, SchemaTooNew, BadBackup
+├── StoreError: DatabaseBusy, DatabaseUnreachable, DiskFull, SchemaBehind, SchemaTooNew, BadBackup, LeaseLost
 └── BackendError: AuthFailed, Unreachable, TimedOut, RateLimited, BadRequest, ContextTooLong, ModelNotFound,
                   NotAnApi, ServerFailed, StreamCut, Refused, EmptyAnswer, StateLost, LocalModelFailed
 
@@ -248,3 +248,7 @@ class StateLost(BackendError):
 
 class LocalModelFailed(BackendError):
     """The local model did not start. Check COACH_LOCAL_MODEL and run `python -m coach_core doctor`."""
+
+
+class LeaseLost(StoreError):
+    """Another process has taken this answer over. Reload the page to see it."""

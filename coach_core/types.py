@@ -187,8 +187,8 @@ class Citation:
     """A snapshot of the passage behind [number] in one answer; it outlives the document."""
 
     number: int
-    title: str
-    text: str
+    title: str = ""
+    text: str = ""
     document_id: UUID | None = None
     chunk_id: UUID | None = None
     document_hash: str = ""

@@ -1,0 +1,80 @@
+"""What goes with a question: gathering and the history's budget."""
+
+import threading
+import time
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coach_core.context import fit_history, gather, render_passages, search_text
+from coach_core.types import Message, Part, Passage, Speaker, new_id, now
+
+THREAD = new_id()
+
+
+def message(speaker: Speaker, text: str, *parts: Part) -> Message:
+    return Message(new_id(), THREAD, None, speaker, parts or (Part("text", text),), text, "complete", now())
+
+
+def test_sources_run_side_by_side() -> None:
+    meet = threading.Barrier(3, timeout=5)
+    found = gather({name: meet.wait for name in "abc"}, deadline=5)
+    assert set(found.values) == set("abc") and not found.notices
+
+
+def test_the_deadline_holds_for_all_together() -> None:
+    gate = threading.Event()
+    began = time.monotonic()
+    found = gather({"a": gate.wait, "b": gate.wait, "c": lambda: 3}, deadline=0.1)
+    gate.set()
+    assert found.values == {"c": 3} and [n for n, _ in found.notices] == ["a", "b"]
+    assert time.monotonic() - began < 1
+
+
+exchange = st.builds(
+    lambda q, a: [message("user", q), *([message("assistant", a)] if a else [])],
+    st.text("ab ", min_size=1, max_size=40),
+    st.text("ab ", max_size=40),
+)
+
+
+@given(st.lists(exchange, max_size=10), st.integers(0, 12), st.integers(0, 120))
+def test_history_is_a_suffix_of_whole_exchanges(exchanges: list[list[Message]], most: int, budget: int) -> None:
+    messages = [m for e in exchanges for m in e]
+    kept, left = fit_history(messages, most_messages=most, most_tokens=budget, count=len)
+    assert len(kept) + left == len(messages) and list(kept) == messages[left:]
+    assert not kept or kept[0].speaker == "user"
+    if exchanges:
+        assert kept[-len(exchanges[-1]) :] == tuple(exchanges[-1]), "the last exchange is always kept"
+        if len(kept) > len(exchanges[-1]):
+            assert len(kept) <= most and sum(len(m.text) for m in kept) <= budget
+
+
+def test_a_tool_call_is_never_parted_from_its_result() -> None:
+    call = message("assistant", "", Part("tool_call", call_id="1", name="t", arguments={}))
+    result = message("tool", "r", Part("tool_result", "r" * 50, call_id="1", name="t"))
+    messages = [message("user", "a"), call, result, message("assistant", "b"), message("user", "c")]
+    for budget in range(0, 120, 5):
+        kept, _ = fit_history(messages, most_messages=20, most_tokens=budget, count=len)
+        assert (call in kept) == (result in kept)
+
+
+def test_marks_of_old_answers_are_taken_out() -> None:
+    kept, _ = fit_history(
+        [message("user", "see [1]"), message("assistant", "Yes [1]. A [link](x) [2][3].")], most_messages=9, most_tokens=99
+    )
+    assert kept[0].text == "see [1]" and kept[1].text == kept[1].parts[0].text == "Yes. A [link](x)."
+
+
+def test_passages_are_numbered_with_their_place() -> None:
+    found = [Passage(new_id(), new_id(), new_id(), "h", "Book", " one ", section="A > B", page=3)]
+    assert render_passages(found).endswith("[1] Book - A > B, p. 3\none")
+    assert render_passages([]) == ""
+
+
+def test_a_short_question_is_searched_with_the_one_before_it() -> None:
+    history = [message("user", "How do I sleep better?"), message("assistant", "Early.")]
+    assert search_text("Why?", history) == "How do I sleep better?\nWhy?"
+    assert search_text("And at the weekend?", history).startswith("How do I sleep")
+    assert search_text("What should I eat before an exam?", history) == "What should I eat before an exam?"
+    assert search_text("Why?", []) == "Why?"
