@@ -102,9 +102,9 @@ _PHRASES = {
 
 #: What a person says to open or close a talk; such a message asks nothing.
 GREETINGS = frozenset(
-    "hi hello hey thanks thank you good morning evening hola gracias buenos buenas días tardes noches hallo guten "
-    "tag morgen abend danke moin servus bonjour bonsoir salut merci ciao buongiorno grazie olá obrigado obrigada "
-    "你好 您好 谢谢 嗨 早上好 مرحبا مرحبًا شكرا شكرًا أهلا السلام عليكم ok okay test".split()
+    """hi hello hey thanks thank you good morning evening hola gracias buenos buenas días tardes noches hallo guten tag
+    morgen abend danke moin servus bonjour bonsoir salut merci ciao buongiorno grazie olá obrigado obrigada 你好 您好
+    谢谢 嗨 早上好 مرحبا مرحبًا شكرا شكرًا أهلا السلام عليكم ok okay test""".split()  # noqa: SIM905
 )
 
 

@@ -163,11 +163,9 @@ def build(endpoint: Endpoint, *, script: Any = None, tokens_per_second: float = 
 
 
 def _load(script: Any) -> Mapping[str, Any]:
-    if isinstance(script, str | Path) and str(script):
-        script = _read(script)
-    if isinstance(script, Sequence) and not isinstance(script, str):
-        script = {"steps": script}
-    loaded: Mapping[str, Any] = script or {}
+    if isinstance(script, str | Path):
+        script = _read(script) if str(script) else None
+    loaded: Any = {"steps": script} if isinstance(script, Sequence) else script or {}
     listed = [loaded.get("steps", []), *loaded.get("calls", []), *(r["steps"] for r in loaded.get("rules", []))]
     for step in (step for steps in listed for step in _steps(steps)):
         if not _FIELDS & set(step):

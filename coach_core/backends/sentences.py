@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import re
 
+#: English; Spanish, Portuguese, French, Italian; German
 _ABBREVIATIONS = frozenset(
-    # en
-    "mr mrs ms dr prof st jr sr rev gen col lt sgt hon vs etc fig figs no nos vol vols ch pp p ed eds al approx "
-    "dept est inc ltd co corp ave mt e.g i.e cf viz a.m p.m u.s u.k ph.d b.a m.a b.c a.d jan feb mar apr jun jul "
-    "aug sep sept oct nov dec mon tue tues wed thu thurs fri sat sun "
-    # es, pt, fr, it
-    "sra srta dña ud uds vd pág págs núm art ej p.ej aprox tel av ee uu m mm mme mlle éd env sig dott "
-    # de
-    "z.b d.h u.a u.ä usw bzw ca evtl ggf inkl bspw nr hr fr str abs abb s.o s.u o.ä v.a z.t zzgl vgl".split()
+    """mr mrs ms dr prof st jr sr rev gen col lt sgt hon vs etc fig figs no nos vol vols ch pp p ed eds al approx dept
+    est inc ltd co corp ave mt e.g i.e cf viz a.m p.m u.s u.k ph.d b.a m.a b.c a.d jan feb mar apr jun jul aug sep
+    sept oct nov dec mon tue tues wed thu thurs fri sat sun
+    sra srta dña ud uds vd pág págs núm art ej p.ej aprox tel av ee uu m mm mme mlle éd env sig dott
+    z.b d.h u.a u.ä usw bzw ca evtl ggf inkl bspw nr hr fr str abs abb s.o s.u o.ä v.a z.t zzgl vgl""".split()  # noqa: SIM905
 )
 _END = re.compile(
     r"[。！？｡][」』”’）》】\"']*"  # CJK: no blank follows

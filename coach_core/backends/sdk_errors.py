@@ -1,0 +1,235 @@
+"""Every error of the SDK and of httpx2 as a BackendError with a sentence that is safe to show.
+
+Invariant: nothing but BackendError (and Cancelled) leaves `mapped`; a sentence names the endpoint's host,
+may quote what the server said, and never holds the key, nor anything that looks like one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+import openai
+from openai._exceptions import SubjectTokenProviderError
+
+from coach_core.backends import Endpoint
+from coach_core.errors import (
+    AuthFailed,
+    BackendError,
+    BadRequest,
+    ContextTooLong,
+    ModelNotFound,
+    NotAnApi,
+    RateLimited,
+    Refused,
+    ServerFailed,
+    StateLost,
+    StreamCut,
+    TimedOut,
+    Unreachable,
+)
+
+log = logging.getLogger(__name__)
+_SECRET = re.compile(r"\b(?:sk|pk|key|hf|gsk|xai|Bearer)[-_ ][\w*.…-]{6,}|\b[A-Fa-f0-9]{32,}\b")
+_TOO_LONG = re.compile(
+    r"context.{0,20}(?:length|size|window)|maximum context|too many tokens|prompt is too long|exceeds? the "
+    r"(?:available|maximum|model)",
+    re.IGNORECASE,
+)
+_STATE = re.compile(r"previous[ _]response|no tool (?:output|call) found", re.IGNORECASE)
+_CODES: dict[str, type[BackendError]] = {
+    "context_length_exceeded": ContextTooLong,
+    "exceed_context_size_error": ContextTooLong,
+    "string_above_max_length": ContextTooLong,
+    "invalid_api_key": AuthFailed,
+    "authentication_error": AuthFailed,
+    "model_not_found": ModelNotFound,
+    "deploymentnotfound": ModelNotFound,
+    "previous_response_not_found": StateLost,
+    "rate_limit_exceeded": RateLimited,
+    "insufficient_quota": RateLimited,
+    "content_filter": Refused,
+    "content_policy_violation": Refused,
+    "invalid_prompt": Refused,
+    "cyber_policy_violation": Refused,
+    "server_error": ServerFailed,
+    "server_is_overloaded": ServerFailed,
+    "overloaded_error": ServerFailed,
+    "vector_store_timeout": TimedOut,
+}
+_STATUS: dict[int, type[BackendError]] = {
+    400: BadRequest,
+    401: AuthFailed,
+    403: AuthFailed,
+    404: NotAnApi,
+    405: NotAnApi,
+    408: TimedOut,
+    409: ServerFailed,
+    413: ContextTooLong,
+    422: BadRequest,
+    429: RateLimited,
+}
+
+
+@contextmanager
+def mapped(endpoint: Endpoint) -> Iterator[None]:
+    """Inside, errors of the SDK, of httpx2 and of broken bodies become BackendErrors."""
+    try:
+        yield
+    except BackendError:
+        raise
+    except (openai.OpenAIError, httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
+        raise map_error(error, endpoint) from error
+    except (httpx2.CookieConflict, ssl.SSLError, ValueError) as error:
+        raise map_error(error, endpoint) from error
+    except (TypeError, AttributeError, LookupError) as error:  # a chunk that is not shaped as promised
+        log.warning("%s sent something unexpected", host_of(endpoint), exc_info=True)
+        raise map_error(error, endpoint) from error
+
+
+def host_of(endpoint: Endpoint) -> str:
+    """What a person calls the server: host and port, or the vendor's own."""
+    address = urlsplit(endpoint.base_url or "https://api.openai.com")
+    name = address.hostname or endpoint.base_url or "The model's server"
+    return f"{name}:{address.port}" if address.port else name
+
+
+def not_an_api(endpoint: Endpoint) -> NotAnApi:
+    host = host_of(endpoint)
+    return NotAnApi(f"{host} answers, but not as a model API. Check the base URL; it often ends in /v1.")
+
+
+def map_error(error: BaseException, endpoint: Endpoint) -> BackendError:
+    """The BackendError that `error` is, its sentence in terms of `endpoint`."""
+    host = host_of(endpoint)
+    match error:
+        case openai.APIStatusError():
+            return _status(error, endpoint)
+        case openai.APITimeoutError() | httpx2.TimeoutException():
+            if isinstance(error.__cause__ or error, httpx2.ConnectTimeout):
+                return _unreachable(host)
+            return TimedOut(f"{host} took too long. What had arrived is kept; try again.")
+        case openai.APIResponseValidationError():
+            return not_an_api(endpoint)
+        case openai.APIConnectionError():
+            return _network(error.__cause__ or error, host) or not_an_api(endpoint)
+        case openai.APIError():
+            return said(error.code or error.type, error.message, endpoint)
+        case openai.LengthFinishReasonError():
+            return ContextTooLong()
+        case openai.ContentFilterFinishReasonError():
+            return Refused()
+        case SubjectTokenProviderError():
+            return AuthFailed(f"{host} could not check who asks. Check the key in .env, then start again.")
+        case openai.WebSocketConnectionClosedError() | openai.WebSocketQueueFullError():
+            return StreamCut()
+        case openai.OpenAIError():
+            opening = f"{host} was not asked: the request is not complete."
+            return BadRequest(_quoting(opening, str(error), endpoint))
+        case httpx2.HTTPStatusError():
+            return _of_status(error.response.status_code)(f"{host} answered {error.response.status_code}.")
+        case httpx2.RequestError() | ssl.SSLError():
+            return _network(error, host) or not_an_api(endpoint)
+        case httpx2.InvalidURL():
+            return Unreachable("The base URL is not an address. It should look like https://host/v1.")
+        case json.JSONDecodeError() | UnicodeDecodeError():
+            return StreamCut(f"{host} sent something damaged. What had arrived is kept; press Continue.")
+        case httpx2.StreamError():
+            return StreamCut()
+        case _:
+            return ServerFailed(f"{host} sent something unexpected. What was said is kept; try again.")
+
+
+def said(code: str | None, message: str | None, endpoint: Endpoint, status: int = 0) -> BackendError:
+    """An error that the server spelt out, by its code, its words and its HTTP status."""
+    kind = _CODES.get((code or "").lower())
+    text = message or ""
+    if kind is None and status in {0, 400, 404, 413, 422, 500}:
+        if _TOO_LONG.search(text):
+            kind = ContextTooLong
+        elif _STATE.search(text):
+            kind = StateLost
+        elif status == 404 and "model" in text.lower():
+            kind = ModelNotFound
+    kind = kind or (_of_status(status) if status else ServerFailed)
+    return kind(_sentence(kind, code or "", text, endpoint))
+
+
+def _status(error: openai.APIStatusError, endpoint: Endpoint) -> BackendError:
+    status = error.status_code
+    kind = str(error.response.headers.get("content-type", ""))
+    if "html" in kind or (isinstance(error.body, str) and error.body.lstrip()[:1] == "<"):
+        if status in {404, 405} or status < 400:
+            return not_an_api(endpoint)
+        message = ""
+    else:
+        message = _message(error)
+    fault = said(error.code or error.type or _inner_code(error.body), message, endpoint, status)
+    wait = error.response.headers.get("retry-after", "")
+    if isinstance(fault, RateLimited) and wait.isdigit():
+        return RateLimited(f"{fault.sentence} It asks to wait {wait} s.")
+    return fault
+
+
+def _message(error: openai.APIStatusError) -> str:
+    body = error.body
+    if isinstance(body, Mapping):
+        inner: Any = body.get("message") or body.get("detail") or body.get("error") or ""
+        return inner if isinstance(inner, str) else json.dumps(inner)[:300]
+    return body if isinstance(body, str) else ""
+
+
+def _inner_code(body: object) -> str:
+    return str(body.get("code") or body.get("type") or "") if isinstance(body, Mapping) else ""
+
+
+def _of_status(status: int) -> type[BackendError]:
+    return _STATUS.get(status) or (ServerFailed if status >= 500 else BadRequest)
+
+
+def _sentence(kind: type[BackendError], code: str, message: str, endpoint: Endpoint) -> str:
+    host = host_of(endpoint)
+    if kind is RateLimited and "quota" in f"{code} {message}":
+        return f"{host} says that the quota is used up. Check the plan and billing of the key."
+    openings: dict[type[BackendError], str] = {
+        AuthFailed: f"{host} refused the key. Check the key in .env, then start again.",
+        RateLimited: f"{host} asks to wait: too many requests. Try again later.",
+        ModelNotFound: f"{host} does not know the model {endpoint.model!r}. Check its name in the settings.",
+        NotAnApi: f"{host} has no model API at this address. Check the base URL; it often ends in /v1.",
+        BadRequest: f"{host} did not accept the request.",
+        ServerFailed: f"{host} had an error of its own. What was said is kept; try again.",
+        Refused: f"{host} declined to answer this. Ask it in another way.",
+    }
+    opening = openings.get(kind) or kind().sentence
+    return _quoting(opening, message, endpoint) if kind in {BadRequest, ServerFailed} else opening
+
+
+def _network(error: BaseException, host: str) -> BackendError | None:
+    """What went wrong on the line; None when the server answers, but no HTTP that makes sense."""
+    if isinstance(error, httpx2.UnsupportedProtocol | httpx2.TooManyRedirects | httpx2.DecodingError):
+        return None
+    if isinstance(error, httpx2.RemoteProtocolError | httpx2.ReadError | httpx2.CloseError):
+        return StreamCut(f"The line to {host} was cut. What had arrived is kept; press Continue.")
+    return _unreachable(host)
+
+
+def _unreachable(host: str) -> Unreachable:
+    return Unreachable(f"{host} cannot be reached. Check the network and the base URL, then try again.")
+
+
+def _quoting(opening: str, message: str, endpoint: Endpoint) -> str:
+    text = " ".join(_clean(message, endpoint).split())
+    return f"{opening} It says: {text[:240]}" if text else opening
+
+
+def _clean(text: str, endpoint: Endpoint) -> str:
+    if len(endpoint.key) >= 4:
+        text = text.replace(endpoint.key, "…")
+    return _SECRET.sub("…", text)
