@@ -42,9 +42,7 @@ class BackendParts:
 
     def infos(self) -> Mapping[str, BackendInfo]:
         return {
-            name: BackendInfo(
-                name, label, self._endpoints.get(name, Endpoint(name)).model, not why, why, needs_key
-            )
+            name: BackendInfo(name, label, self._endpoints.get(name, Endpoint(name)).model, not why, why, needs_key)
             for name, (_, label, needs_key) in backends.BACKENDS.items()
             if (why := self._ready.get(name)) is not None
         }

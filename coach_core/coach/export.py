@@ -32,9 +32,7 @@ def markdown(
             out.append("Attached:\n\n" + "\n".join(files))
         cited = citations.get(message.id) or ()
         if cited:
-            out.append(
-                "Sources:\n\n" + "\n".join(f"{c.number}. {place(c)}\n   > {_one_line(c.text)}" for c in cited)
-            )
+            out.append("Sources:\n\n" + "\n".join(f"{c.number}. {place(c)}\n   > {_one_line(c.text)}" for c in cited))
     return "\n\n".join(out) + "\n"
 
 
@@ -58,9 +56,7 @@ def as_json(
         "format": "coach-thread",
         "version": 1,
         "thread": dataclasses.asdict(thread),
-        "persona": {"slug": persona.slug, "name": persona.name, "version": persona.version}
-        if persona
-        else None,
+        "persona": {"slug": persona.slug, "name": persona.name, "version": persona.version} if persona else None,
         "messages": [
             {
                 "id": m.id,
@@ -78,8 +74,7 @@ def as_json(
             for m in tree
         ],
         "turns": [
-            {k: v for k, v in _plain(t).items() if k not in {"lease_owner", "lease_until", "key"}}
-            for t in turns
+            {k: v for k, v in _plain(t).items() if k not in {"lease_owner", "lease_until", "key"}} for t in turns
         ],
     }
     return json.dumps(data, ensure_ascii=False, indent=2, default=_value)

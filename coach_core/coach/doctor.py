@@ -11,9 +11,9 @@ import sys
 import time
 from collections.abc import Callable
 
+from coach_core.coach.parts import BackendParts
 from coach_core.errors import CoachError
 from coach_core.knowledge import Knowledge
-from coach_core.parts import BackendParts
 from coach_core.settings import Settings
 from coach_core.store import Database, personas, schema
 from coach_core.types import Check
@@ -32,17 +32,12 @@ def checks(settings: Settings, db: Database, knowledge: Knowledge, parts: Backen
         _guarded("embeddings", knowledge.check),
     ]
     found += [
-        Check("setting", "warn", sentence, f"Correct or remove {name}.")
-        for name, sentence in settings.problems.items()
+        Check("setting", "warn", sentence, f"Correct or remove {name}.") for name, sentence in settings.problems.items()
     ]
     found += [check_backend(parts, name) for name in parts.infos()]
-    if not any(
-        i.ready and i.name in {"openai_responses", "openai_chat", "local"} for i in parts.infos().values()
-    ):
+    if not any(i.ready and i.name in {"openai_responses", "openai_chat", "local"} for i in parts.infos().values()):
         mend = "Put OPENAI_API_KEY=... or COACH_LOCAL_MODEL=path-to.gguf into the file .env and start again."
-        found.append(
-            Check("language model", "warn", "none is connected: answers are quotes from the documents", mend)
-        )
+        found.append(Check("language model", "warn", "none is connected: answers are quotes from the documents", mend))
     return found
 
 
@@ -94,9 +89,7 @@ def _database(db: Database) -> Check:
 
 def _personas(db: Database) -> Check:
     count = len(personas.list_personas(db))
-    return Check(
-        "personas", "ok" if count else "warn", f"{count}", "" if count else "Make one on the page Personas."
-    )
+    return Check("personas", "ok" if count else "warn", f"{count}", "" if count else "Make one on the page Personas.")
 
 
 def _knowledge(knowledge: Knowledge) -> Check:

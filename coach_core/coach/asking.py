@@ -104,9 +104,7 @@ class Asking:
         thread = threads.get(self._db, actor, thread_id)
         persona = persona_rows.get(self._db, thread.persona_id)
         if persona.deleted_at is not None:
-            raise PersonaNotFound(
-                f"The persona {persona.name} was deleted. Choose another persona for this thread."
-            )
+            raise PersonaNotFound(f"The persona {persona.name} was deleted. Choose another persona for this thread.")
         limits = self._limits()
         route = routing.choose(
             self._backends.infos(),

@@ -1,0 +1,149 @@
+"""The one thing that pages, the CLI and HTTP call; the only place where concrete parts are built.
+
+Invariant: every method asks access.py first, with the Actor that the edge made; what it hands out are
+values of types.py, and what it raises is of errors.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from coach_core import access, prices
+from coach_core.backends import Endpoint
+from coach_core.coach import seed
+from coach_core.coach.asking import Asking, Limits
+from coach_core.coach.conversations import Conversations
+from coach_core.coach.library import Library
+from coach_core.coach.operations import Operations
+from coach_core.coach.parts import BackendParts
+from coach_core.coach.people import People
+from coach_core.jobs import Jobs
+from coach_core.knowledge import Knowledge
+from coach_core.knowledge.attached import Attached
+from coach_core.knowledge.uploads import Uploads
+from coach_core.runner import Runner
+from coach_core.settings import Settings
+from coach_core.store import Database, settings_table, users
+from coach_core.types import Actor, BackendInfo, Passage
+
+
+class Coach(People, Conversations, Library, Operations):
+    """Made by `from_settings`; `close` lets go of everything it holds."""
+
+    def __init__(self, settings: Settings, db: Database, *, background: bool = True) -> None:
+        self._db = db
+        self._given = settings
+        self.settings = settings.with_table(settings_table.get_all(db))
+        self.knowledge = Knowledge(db, home=self.settings.home, embedder=self.settings.embedder)
+        self.parts = _backend_parts(self.settings, self.knowledge)
+        self.runner = Runner(db, prices.cost)
+        self._uploads = Uploads(self.settings.home / "uploads")
+        self._attached = Attached(db)
+        self._asking = Asking(db, self.runner, _Current(self), self._limits, self._find, self._attached.find)
+        self.jobs = Jobs(db, self.knowledge)
+        if background:
+            self.jobs.start()
+
+    @classmethod
+    def from_settings(cls, settings: Settings | None = None, *, background: bool = True) -> Coach:
+        """Open the database (made, upgraded and seeded as needed) and all that goes with it."""
+        settings = settings or Settings.load()
+        db = Database.open(settings.database_url, settings.home)
+        try:
+            users.ensure_owner(db)
+            coach = cls(settings, db, background=background)
+            seed.plant(db, coach.knowledge)
+            return coach
+        except BaseException:
+            db.close()
+            raise
+
+    def close(self) -> None:
+        self.jobs.close()
+        self.runner.close()
+        self._uploads.close()
+        self.parts.close()
+        self.knowledge.close()
+        self._db.close()
+
+    def change_setting(self, actor: Actor, name: str, value: str) -> None:
+        """Put `value` into the settings table ("" takes it out); it holds from the next question on."""
+        access.require(actor, "settings")
+        Settings.check(name, value)
+        before = settings_table.get_all(self._db).get(name, "")
+        if value:
+            settings_table.set(self._db, name, value)
+        else:
+            settings_table.unset(self._db, name)
+        self._note(actor, "setting.change", name, {"value": before}, {"value": value})
+        self._rebuild()
+
+    def _limits(self) -> Limits:
+        s = self.settings
+        return Limits(
+            default_backend=s.backend,
+            fallback=s.fallback,
+            history_messages=s.history_messages,
+            history_tokens=s.history_tokens,
+            passages=s.passages,
+            answer_tokens=s.answer_tokens,
+            temperature=s.temperature,
+            first_token=s.first_token_timeout,
+            between_tokens=s.token_timeout,
+            turn=s.turn_timeout,
+            tool_rounds=s.tool_rounds,
+            context_deadline=s.context_deadline,
+        )
+
+    def _find(self, text: str, collections: Sequence[UUID], k: int) -> Sequence[Passage]:
+        return self.knowledge.find(text, collections, k=k)
+
+    def _rebuild(self) -> None:
+        """Take up settings that changed: new backends for the next turn; the old close when idle."""
+        old = self.parts
+        self.settings = self._given.with_table(settings_table.get_all(self._db))
+        self.parts = _backend_parts(self.settings, self.knowledge)
+        self.jobs.later(self.settings.turn_timeout, old.close)
+
+
+class _Current:
+    """The backends in force now: settings may change while the app runs."""
+
+    def __init__(self, coach: Coach) -> None:
+        self._coach = coach
+
+    def get(self, name: str) -> Any:
+        return self._coach.parts.get(name)
+
+    def infos(self) -> Mapping[str, BackendInfo]:
+        return self._coach.parts.infos()
+
+    def endpoint_name(self, name: str) -> str:
+        return self._coach.parts.endpoint_name(name)
+
+
+def _backend_parts(settings: Settings, knowledge: Knowledge) -> BackendParts:
+    key, base = settings.openai_api_key, settings.openai_base_url
+    remote = Endpoint("default", base_url=base, key=key, model=settings.model)
+    no_key = "" if key or base else "No key is set. Put OPENAI_API_KEY=... into the file .env and start again."
+    no_file = "" if settings.local_model else "No model is set. Put COACH_LOCAL_MODEL=path-to.gguf into the file .env."
+    ready = {"extractive": "", "openai_responses": no_key, "openai_chat": no_key, "local": no_file}
+    if settings.script or settings.backend == "scripted":
+        ready["scripted"] = ""
+    local = Endpoint("local", model=Path(settings.local_model).stem)
+    return BackendParts(
+        {"openai_responses": remote, "openai_chat": remote, "local": local},
+        {
+            "extractive": {"score": knowledge.score},
+            "local": {
+                "model": settings.local_model,
+                "home": settings.home,
+                "context": settings.local_model_context,
+            },
+            "scripted": {"script": settings.script or None},
+        },
+        ready,
+    )

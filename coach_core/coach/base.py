@@ -1,0 +1,36 @@
+"""What every part of the facade holds, and how it leaves a trace in the audit log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from coach_core.coach.asking import Asking
+from coach_core.coach.parts import BackendParts
+from coach_core.jobs import Jobs
+from coach_core.knowledge import Knowledge
+from coach_core.knowledge.attached import Attached
+from coach_core.knowledge.uploads import Uploads
+from coach_core.runner import Runner
+from coach_core.settings import Settings
+from coach_core.store import Database, audit
+from coach_core.types import Actor
+
+
+class Base:
+    """Set by Coach; the facade's methods use these and nothing else."""
+
+    settings: Settings
+    knowledge: Knowledge
+    parts: BackendParts
+    runner: Runner
+    jobs: Jobs
+    _db: Database
+    _uploads: Uploads
+    _attached: Attached
+    _asking: Asking
+
+    def _note(
+        self, actor: Actor, action: str, subject: str, before: Mapping[str, Any], after: Mapping[str, Any]
+    ) -> None:
+        audit.record(self._db, actor, action, subject, before, after)

@@ -1,0 +1,149 @@
+"""Collections and documents: coaches read and search them, admins change them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from uuid import UUID
+
+from coach_core import access
+from coach_core.coach.base import Base
+from coach_core.errors import EmptyMessage, FileNotFound
+from coach_core.knowledge.uploads import Progress
+from coach_core.store import files
+from coach_core.types import (
+    Actor,
+    Collection,
+    Document,
+    IngestProgress,
+    Passage,
+    StoredFile,
+    clean_text,
+    new_id,
+)
+
+
+class Library(Base):
+    def collections(self, actor: Actor) -> list[Collection]:
+        access.require(actor, "knowledge.read")
+        return self.knowledge.collections()
+
+    def create_collection(self, actor: Actor, name: str, description: str = "", licence: str = "") -> Collection:
+        access.require(actor, "knowledge.write")
+        made = self.knowledge.create_collection(clean_text(name).strip(), clean_text(description), clean_text(licence))
+        self._note(actor, "collection.add", str(made.id), {}, {"name": made.name})
+        return made
+
+    def delete_collection(self, actor: Actor, collection_id: UUID) -> None:
+        access.require(actor, "knowledge.write")
+        self.knowledge.delete_collection(collection_id)
+        self._note(actor, "collection.delete", str(collection_id), {}, {})
+
+    def documents(self, actor: Actor, collection_id: UUID | None = None) -> list[Document]:
+        access.require(actor, "knowledge.read")
+        if collection_id is not None:
+            return self.knowledge.documents(collection_id)
+        return [d for c in self.knowledge.collections() for d in self.knowledge.documents(c.id)]
+
+    def document(self, actor: Actor, document_id: UUID) -> Document:
+        access.require(actor, "knowledge.read")
+        return self.knowledge.document(document_id)
+
+    def document_text(self, actor: Actor, document_id: UUID) -> tuple[str, list[tuple[str, int, int]]]:
+        """The extracted text and its marks (page or section, start, end)."""
+        access.require(actor, "knowledge.read")
+        return self.knowledge.text_of(document_id)
+
+    def document_file(self, actor: Actor, document_id: UUID) -> tuple[StoredFile, bytes]:
+        """The file as it was uploaded."""
+        access.require(actor, "knowledge.read")
+        document = self.knowledge.document(document_id)
+        if document.file_id is None:
+            raise FileNotFound()
+        return files.get(self._db, document.file_id), files.read(self._db, document.file_id)
+
+    def upload(
+        self,
+        actor: Actor,
+        collection_id: UUID,
+        name: str,
+        data: bytes | Path,
+        replace: UUID | None = None,
+    ) -> UUID:
+        """Take a file in, in the background; `uploads` tells how far it is. Returns the upload's id."""
+        access.require(actor, "knowledge.write")
+        path = self._uploads.folder / new_id().hex
+        path.write_bytes(data) if isinstance(data, bytes) else shutil.copyfile(data, path)
+
+        def run(progress: Progress) -> Document:
+            return self._take_in(actor, collection_id, name, path, progress, replace)
+
+        return self._uploads.add(actor.user_id, collection_id, name, path, run)
+
+    def uploads(self, actor: Actor) -> list[tuple[UUID, IngestProgress]]:
+        access.require(actor, "knowledge.read")
+        return [(job, progress) for job, _, progress in self._uploads.all()]
+
+    def retry_upload(self, actor: Actor, upload_id: UUID) -> None:
+        access.require(actor, "knowledge.write")
+        self._uploads.retry(upload_id)
+
+    def dismiss_upload(self, actor: Actor, upload_id: UUID) -> None:
+        access.require(actor, "knowledge.write")
+        self._uploads.dismiss(upload_id)
+
+    def ingest(
+        self,
+        actor: Actor,
+        collection_id: UUID,
+        name: str,
+        path: Path,
+        progress: Progress | None = None,
+        replace: UUID | None = None,
+    ) -> Document:
+        """Take a file in and wait for it. Raises FileError, leaving nothing behind."""
+        access.require(actor, "knowledge.write")
+        return self._take_in(actor, collection_id, name, path, progress, replace)
+
+    def delete_document(self, actor: Actor, document_id: UUID) -> None:
+        access.require(actor, "knowledge.write")
+        document = self.knowledge.document(document_id)
+        self.knowledge.delete(document_id)
+        self._note(actor, "document.delete", str(document_id), {"name": document.name}, {})
+
+    def search(
+        self, actor: Actor, text: str, *, collections: Sequence[UUID] | None = None, k: int = 8
+    ) -> list[Passage]:
+        access.require(actor, "knowledge.read")
+        if not text.strip():
+            raise EmptyMessage("The search is empty. Type what to look for.")
+        chosen = [c.id for c in self.knowledge.collections()] if collections is None else list(collections)
+        return self.knowledge.find(clean_text(text), chosen, k=k)
+
+    def embedding_progress(self, actor: Actor) -> tuple[int, int]:
+        """(passages with a vector, all passages)."""
+        access.require(actor, "knowledge.read")
+        return self.knowledge.pending()
+
+    def embed_now(self, actor: Actor, progress: Callable[[int, int], None] | None = None) -> None:
+        """Embed all that waits, here and now (the CLI; the app does it in the background)."""
+        access.require(actor, "knowledge.write")
+        self.jobs.embed_all(progress)
+
+    def _take_in(
+        self,
+        actor: Actor,
+        collection_id: UUID,
+        name: str,
+        path: Path,
+        progress: Progress | None,
+        replace: UUID | None,
+    ) -> Document:
+        if replace is not None:
+            document = self.knowledge.replace(replace, name, path, by=actor.name, progress=progress)
+        else:
+            document = self.knowledge.add(collection_id, name, path, by=actor.name, progress=progress)
+        self._note(actor, "document.replace" if replace else "document.add", str(document.id), {}, {"name": name})
+        self.jobs.wake()
+        return document
