@@ -61,7 +61,9 @@ def test_a_tool_call_is_never_parted_from_its_result() -> None:
 
 def test_marks_of_old_answers_are_taken_out() -> None:
     kept, _ = fit_history(
-        [message("user", "see [1]"), message("assistant", "Yes [1]. A [link](x) [2][3].")], most_messages=9, most_tokens=99
+        [message("user", "see [1]"), message("assistant", "Yes [1]. A [link](x) [2][3].")],
+        most_messages=9,
+        most_tokens=99,
     )
     assert kept[0].text == "see [1]" and kept[1].text == kept[1].parts[0].text == "Yes. A [link](x)."
 

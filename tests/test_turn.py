@@ -49,7 +49,10 @@ def test_events_are_numbered_and_end_once() -> None:
 
 def test_passages_are_cited_by_first_mention_and_before_the_text() -> None:
     found = [passage(1), passage(2), passage(3)]
-    events = play(scripted("Third [3", "] and first [1] and third [3]. Not [7] nor x[2](y)."), sources={"knowledge": lambda: found})
+    events = play(
+        scripted("Third [3", "] and first [1] and third [3]. Not [7] nor x[2](y)."),
+        sources={"knowledge": lambda: found},
+    )
     assert text_of(events) == "Third [1] and first [2] and third [1]. Not [7] nor x[2](y)."
     cited = [e.citation for e in events if e.citation]
     assert [(c.number, c.title, c.page) for c in cited] == [(1, "Title 3", 3), (2, "Title 1", 1)]

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from filelock import FileLock
+
 from coach_core import access, prices
 from coach_core.backends import Endpoint
 from coach_core.coach import seed
@@ -51,15 +53,17 @@ class Coach(People, Conversations, Library, Operations):
     def from_settings(cls, settings: Settings | None = None, *, background: bool = True) -> Coach:
         """Open the database (made, upgraded and seeded as needed) and all that goes with it."""
         settings = settings or Settings.load()
-        db = Database.open(settings.database_url, settings.home)
-        try:
-            users.ensure_owner(db)
-            coach = cls(settings, db, background=background)
-            seed.plant(db, coach.knowledge)
-            return coach
-        except BaseException:
-            db.close()
-            raise
+        settings.home.mkdir(parents=True, exist_ok=True)
+        with FileLock(settings.home / "setup.lock"):  # the CLI may start beside the app
+            db = Database.open(settings.database_url, settings.home)
+            try:
+                users.ensure_owner(db)
+                coach = cls(settings, db, background=background)
+                seed.plant(db, coach.knowledge)
+                return coach
+            except BaseException:
+                db.close()
+                raise
 
     def close(self) -> None:
         self.jobs.close()
