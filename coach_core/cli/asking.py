@@ -1,0 +1,169 @@
+"""`ask`: one turn from the terminal, as every page would run it.
+
+Invariant: exit code 0 only for a completed turn. The turn is stored like any other, so a process that is
+killed here leaves what had arrived in the thread.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
+
+import typer
+
+from coach_core.cli import shell
+from coach_core.errors import CoachError, PersonaNotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from coach_core.coach import Coach
+    from coach_core.types import Actor, Citation, Event, StoredFile, TurnRecord
+
+STOPPED = 130
+
+
+def ask(
+    text: Annotated[str, typer.Argument(help="The question; - reads it from standard input.", metavar="TEXT")],
+    thread: Annotated[str, typer.Option(help="Go on in this thread (its id). Without it a new one is made.")] = "",
+    persona: Annotated[
+        str, typer.Option(help="Who answers in a new thread, by name; `personas list` shows them.")
+    ] = "",
+    backend: Annotated[str, typer.Option(help="Which backend answers this once; `doctor` shows them.")] = "",
+    file: Annotated[
+        list[Path] | None,
+        typer.Option(help="Attach a file to the question; may be given several times.", exists=True, dir_okay=False),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one event a line as JSON, as it happens.")] = False,
+) -> None:
+    """Ask a question and see the answer come, with its sources.
+
+    The answer goes to standard output, the thread's id to standard error. The exit code is 0 only when the
+    answer is complete. Ctrl-C stops the answer, keeps what has come, and leaves with 130.
+
+        python -m coach_core ask --persona career "How do I prepare for an interview?"
+
+        python -m coach_core ask --thread ID "And the day before?"
+    """
+    question = sys.stdin.read() if text == "-" else text
+    with shell.opened() as (coach, actor):
+        files = [coach.attach(actor, path.name, path.read_bytes()) for path in file or []]
+        code = _turn(coach, actor, _start(coach, actor, question, thread, persona, backend, files), as_json)
+    raise typer.Exit(code)
+
+
+def _start(
+    coach: Coach, actor: Actor, text: str, thread: str, persona: str, backend: str, files: Sequence[StoredFile]
+) -> TurnRecord:
+    if thread:
+        return coach.start(actor, shell.as_uuid(thread), text, files=files, backend=backend or None)
+    fresh = coach.new_thread(actor, _persona_id(coach, actor, persona)).id
+    try:
+        return coach.start(actor, fresh, text, files=files, backend=backend or None)
+    except CoachError:
+        coach.delete_threads(actor, [fresh])  # nothing was asked in it
+        raise
+
+
+def _persona_id(coach: Coach, actor: Actor, wanted: str) -> UUID:
+    known = coach.personas(actor)
+    for persona in known:
+        if wanted.casefold() in {persona.slug, persona.name.casefold(), str(persona.id)}:
+            return persona.id
+    if wanted or not known:
+        names = ", ".join(p.slug for p in known) or "none; `personas create` makes one"
+        raise PersonaNotFound(f"There is no persona called {wanted!r}. There are: {names}.")
+    return next((p for p in known if p.slug == "general"), known[0]).id
+
+
+def _turn(coach: Coach, actor: Actor, turn: TurnRecord, as_json: bool) -> int:
+    """Show the turn to its end; the exit code."""
+    shell.say(f"thread {turn.thread_id}")
+    show = _Lines() if as_json else _Words()
+    seen, stopped = 0, False
+    while True:
+        try:
+            for event in coach.tail(actor, turn.id, after=seen):
+                if event is None:
+                    continue
+                seen = event.seq
+                show.event(event)
+                if event.terminal:
+                    return STOPPED if stopped else _code(event)
+            return STOPPED if stopped else _ended(coach, actor, turn)
+        except KeyboardInterrupt:
+            if stopped:
+                return STOPPED
+            stopped = True
+            coach.cancel(actor, turn.id)
+
+
+def _code(event: Event) -> int:
+    return 0 if event.kind == "done" and event.status == "completed" else 1
+
+
+def _ended(coach: Coach, actor: Actor, turn: TurnRecord) -> int:
+    """The events ended without a terminal one: the process that ran the turn was lost."""
+    record = coach.turn(actor, turn.id)
+    if record.status == "completed":
+        return 0
+    shell.say(record.error_text or f"The answer is {record.status}; what had arrived is kept in the thread.")
+    return 1
+
+
+class _Lines:
+    """--json: each event as it comes."""
+
+    def event(self, event: Event) -> None:
+        shell.put(event.to_json())
+
+
+class _Words:
+    """The answer as it streams, its sources after it; what happens meanwhile beside it."""
+
+    def __init__(self) -> None:
+        self._citations: list[Citation] = []
+        self._open_line = False
+
+    def event(self, event: Event) -> None:
+        if event.kind == "text":
+            shell.put(event.text, end="")
+            self._open_line = not event.text.endswith("\n")
+        elif event.kind == "citation" and event.citation is not None:
+            self._citations.append(event.citation)
+        elif event.kind == "retract":
+            self._break()
+            self._citations.clear()
+            shell.say(f"(taken back: {event.text})" if event.text else "(taken back)")
+        elif event.kind == "notice":
+            self._beside(event.text)
+        elif event.kind == "tool_call":
+            self._beside(f"using {event.name} ...")
+        elif event.terminal:
+            self._end(event)
+
+    def _beside(self, text: str) -> None:
+        self._break()
+        shell.say(f"({text})")
+
+    def _break(self) -> None:
+        if self._open_line:
+            shell.put("")
+            self._open_line = False
+
+    def _end(self, event: Event) -> None:
+        from coach_core.coach.export import place
+
+        self._break()
+        if self._citations:
+            shell.put("\nSources:")
+            for number, citation in sorted({c.number: c for c in self._citations}.items()):
+                shell.put(f"  [{number}] {place(citation)}")
+        if event.kind == "error":
+            shell.say(event.text)
+        elif event.status == "incomplete":
+            shell.say("The answer is not complete: it reached its greatest length. Ask to go on.")
+        elif event.status == "cancelled":
+            shell.say("Stopped. What had come is kept in the thread.")

@@ -1,0 +1,189 @@
+"""`ingest` and `search`: documents in, passages out.
+
+Invariant: a file that cannot be read costs its own sentence and nothing else; the exit code tells.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from coach_core.cli import shell
+from coach_core.errors import CollectionNotFound, FileError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
+    from coach_core.coach import Coach
+    from coach_core.types import Actor, Collection, IngestProgress
+
+Collections = Annotated[
+    list[str] | None, typer.Option("--collection", "-c", help="Only this collection; may be given several times.")
+]
+
+
+def ingest(
+    paths: Annotated[list[Path], typer.Argument(help="Files and folders; folders are walked.", metavar="PATH...")],
+    collection: Annotated[str, typer.Option("--collection", "-c", help="Where to; made if it is new.")],
+    description: Annotated[str, typer.Option(help="What a new collection holds.")] = "",
+    licence: Annotated[str, typer.Option(help="The licence of a new collection's documents.")] = "",
+    replace: Annotated[
+        bool, typer.Option("--replace", help="A file of the same name replaces the document there.")
+    ] = False,
+    words_only: Annotated[
+        bool, typer.Option("--words-only", help="Leave the embedding to the running app; words find the documents.")
+    ] = False,
+) -> None:
+    """Take documents in: PDF, DOCX, Markdown, text, HTML, CSV and more.
+
+    A document that is there already is left as it is. In folders, hidden files and kinds of file that
+    cannot be read are passed over and counted. The exit code is 1 when a file failed.
+
+        python -m coach_core ingest handbook.pdf notes/ --collection Handbook
+    """
+    missing = [path for path in paths if not path.exists()]
+    if missing:
+        raise InputError(f"{missing[0]} does not exist.")
+    with shell.opened() as (coach, actor):
+        target = _collection(coach, actor, collection, description, licence)
+        files, passed_over = _walk(paths)
+        failed = _take_in(coach, actor, target, files, replace)
+        if passed_over:
+            shell.say(f"Passed over: {passed_over} files of kinds that cannot be read.")
+        if not files:
+            raise InputError("There is no file here that can be read.")
+        if not words_only:
+            _embed(coach, actor)
+        made = next(c for c in coach.collections(actor) if c.id == target.id)
+    shell.say(f"{made.name}: {made.documents} documents, {made.chunks} passages.")
+    if failed:
+        shell.say(f"{failed} of {len(files)} files could not be taken in.")
+        raise typer.Exit(1)
+
+
+def search(
+    text: Annotated[str, typer.Argument(help="What to look for; - reads it from standard input.", metavar="TEXT")],
+    collection: Collections = None,
+    k: Annotated[int, typer.Option("--k", "-k", min=1, max=200, help="How many passages.")] = 8,
+    as_json: Annotated[bool, typer.Option("--json", help="As a JSON list, best first.")] = False,
+) -> None:
+    """Find passages as a persona would: by words and by meaning.
+
+    python -m coach_core search "plan the week" --collection Handbook --k 5 --json
+    """
+    wanted = sys.stdin.read() if text == "-" else text
+    with shell.opened() as (coach, actor):
+        chosen = [shell.collection_named(coach, actor, name).id for name in collection or []]
+        passages = coach.search(actor, wanted, collections=chosen or None, k=k)
+        names = {d.id: d.name for c in {p.collection_id for p in passages} for d in coach.documents(actor, c)}
+    if as_json:
+        shell.put_json(
+            [
+                {
+                    "text": p.text,
+                    "document": names.get(p.document_id, p.title),
+                    "title": p.title,
+                    "section": p.section,
+                    "page": p.page,
+                    "row": p.row,
+                    "score": round(p.score, 4),
+                    "rank_words": p.rank_words,
+                    "rank_meaning": p.rank_meaning,
+                    "document_id": p.document_id,
+                    "chunk_id": p.chunk_id,
+                    "start": p.start,
+                    "end": p.end,
+                }
+                for p in passages
+            ]
+        )
+        return
+    for number, p in enumerate(passages, 1):
+        page = f", p. {p.page}" if p.page is not None else ""
+        section = f", {p.section}" if p.section else ""
+        shell.put(f"{number}. {p.title}{section}{page}  ({p.score:.2f})")
+        shell.put(f"   {' '.join(p.text.split())}\n")
+    if not passages:
+        shell.say("Nothing was found.")
+
+
+def _collection(coach: Coach, actor: Actor, name: str, description: str, licence: str) -> Collection:
+    if not name.strip():
+        raise InputError("The collection needs a name.")
+    try:
+        return shell.collection_named(coach, actor, name)
+    except CollectionNotFound:
+        return coach.create_collection(actor, name, description, licence)
+
+
+def _walk(paths: list[Path]) -> tuple[list[tuple[str, Path]], int]:
+    """(name, file) of all files given or below folders given, in order; how many were passed over."""
+    from coach_core.knowledge import loaders
+
+    files: list[tuple[str, Path]] = []
+    passed_over = 0
+    for path in paths:
+        if not path.is_dir():
+            files.append((path.name, path))
+            continue
+        for file in sorted(p for p in path.rglob("*") if p.is_file()):
+            inside = file.relative_to(path)
+            if any(part.startswith(".") for part in inside.parts):
+                continue
+            if loaders.readable(file.name):
+                files.append((inside.as_posix(), file))
+            else:
+                passed_over += 1
+    return files, passed_over
+
+
+def _take_in(coach: Coach, actor: Actor, target: Collection, files: list[tuple[str, Path]], replace: bool) -> int:
+    """Take each file in; how many failed."""
+    present: dict[str, UUID] = {d.name: d.id for d in coach.documents(actor, target.id)} if replace else {}
+    failed = 0
+    with _bar("Reading", len(files)) as advance:
+        for done, (name, path) in enumerate(files):
+
+            def show(progress: IngestProgress, done: int = done) -> None:
+                part = progress.done / progress.total if progress.total else 0.0
+                advance(done + min(part, 1.0), f"{progress.name}: {progress.stage}")
+
+            advance(done, name)
+            try:
+                shell.readable_file(path)
+                coach.ingest(actor, target.id, name, path, show, replace=present.get(name))
+            except (FileError, InputError) as error:
+                failed += 1
+                shell.say(f"{name}: {error.sentence}")
+        advance(len(files), "")
+    return failed
+
+
+def _embed(coach: Coach, actor: Actor) -> None:
+    """Find by meaning what words find already; stopped here, the app goes on with it later."""
+    done, total = coach.embedding_progress(actor)
+    if done >= total:
+        return
+    with _bar("Embedding", total) as advance:
+        coach.embed_now(actor, lambda done, _total: advance(done, "passages"))
+
+
+@contextmanager
+def _bar(title: str, total: int) -> Iterator[Callable[[float, str], None]]:
+    """A progress bar on a terminal's stderr; nothing where nobody looks."""
+    if not sys.stderr.isatty():
+        yield lambda _done, _text: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns: list[Any] = [TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
+    with Progress(*columns, TextColumn("{task.fields[what]}"), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=total, what="")
+        yield lambda done, text: bar.update(task, completed=done, what=text[-60:])
