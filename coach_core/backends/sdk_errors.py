@@ -121,7 +121,7 @@ def map_error(error: BaseException, endpoint: Endpoint) -> BackendError:
         case openai.APIConnectionError():
             return _network(error.__cause__ or error, host) or not_an_api(endpoint)
         case openai.APIError():
-            return said(error.code or error.type, error.message, endpoint)
+            return said(f"{error.code} {error.type}", error.message, endpoint)
         case openai.LengthFinishReasonError():
             return ContextTooLong()
         case openai.ContentFilterFinishReasonError():
@@ -147,9 +147,9 @@ def map_error(error: BaseException, endpoint: Endpoint) -> BackendError:
             return ServerFailed(f"{host} sent something unexpected. What was said is kept; try again.")
 
 
-def said(code: str | None, message: str | None, endpoint: Endpoint, status: int = 0) -> BackendError:
-    """An error that the server spelt out, by its code, its words and its HTTP status."""
-    kind = _CODES.get((code or "").lower())
+def said(codes: str | None, message: str | None, endpoint: Endpoint, status: int = 0) -> BackendError:
+    """An error that the server spelt out, by its codes (joined by blanks), its words and its HTTP status."""
+    kind = next((_CODES[c] for c in (codes or "").lower().split() if c in _CODES), None)
     text = message or ""
     if kind is None and status in {0, 400, 404, 413, 422, 500}:
         if _TOO_LONG.search(text):
@@ -159,7 +159,7 @@ def said(code: str | None, message: str | None, endpoint: Endpoint, status: int 
         elif status == 404 and "model" in text.lower():
             kind = ModelNotFound
     kind = kind or (_of_status(status) if status else ServerFailed)
-    return kind(_sentence(kind, code or "", text, endpoint))
+    return kind(_sentence(kind, codes or "", text, endpoint))
 
 
 def _status(error: openai.APIStatusError, endpoint: Endpoint) -> BackendError:
@@ -171,7 +171,7 @@ def _status(error: openai.APIStatusError, endpoint: Endpoint) -> BackendError:
         message = ""
     else:
         message = _message(error)
-    fault = said(error.code or error.type or _inner_code(error.body), message, endpoint, status)
+    fault = said(f"{error.code} {error.type}", message, endpoint, status)
     wait = error.response.headers.get("retry-after", "")
     if isinstance(fault, RateLimited) and wait.isdigit():
         return RateLimited(f"{fault.sentence} It asks to wait {wait} s.")
@@ -184,10 +184,6 @@ def _message(error: openai.APIStatusError) -> str:
         inner: Any = body.get("message") or body.get("detail") or body.get("error") or ""
         return inner if isinstance(inner, str) else json.dumps(inner)[:300]
     return body if isinstance(body, str) else ""
-
-
-def _inner_code(body: object) -> str:
-    return str(body.get("code") or body.get("type") or "") if isinstance(body, Mapping) else ""
 
 
 def _of_status(status: int) -> type[BackendError]:
