@@ -9,7 +9,7 @@ from uuid import UUID
 from coach_core import access, metrics
 from coach_core.coach import doctor
 from coach_core.coach.base import Base
-from coach_core.settings import Settings
+from coach_core.settings import NOT_IN_TABLE, Settings
 from coach_core.store import audit
 from coach_core.store import backup as backups
 from coach_core.store import personas as persona_rows
@@ -58,6 +58,12 @@ class Operations(Base):
         """(name, value or "set"/"missing", where it comes from)."""
         access.require(actor, "settings")
         return self.settings.view()
+
+    def settings_help(self, actor: Actor) -> dict[str, tuple[str, bool]]:
+        """name -> (what it is for, whether `change_setting` may change it)."""
+        access.require(actor, "settings")
+        fields = Settings.model_fields
+        return {name: (field.description or "", name not in NOT_IN_TABLE) for name, field in fields.items()}
 
     def audit(self, actor: Actor, limit: int = 100) -> list[audit.Entry]:
         access.require(actor, "settings")

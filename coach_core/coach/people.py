@@ -50,6 +50,11 @@ class People(Base):
         access.require(actor, "personas.read")
         return persona_rows.list_personas(self._db)
 
+    def tool_names(self, actor: Actor) -> list[str]:
+        """The tools that a persona may be given."""
+        access.require(actor, "personas.read")
+        return list(TOOL_NAMES)
+
     def persona(self, actor: Actor, id_or_slug: UUID | str) -> Persona:
         access.require(actor, "personas.read")
         return persona_rows.get(self._db, id_or_slug)
