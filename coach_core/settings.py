@@ -35,7 +35,7 @@ SHARED = {
 }
 SECRETS = frozenset({"openai_api_key", "database_url"})
 #: Needed before the table can be read, or where a table could lead secrets away: never from the table.
-NOT_IN_TABLE = SECRETS | {"home", "host", "port", "openai_base_url", "log_level", "config"}
+NOT_IN_TABLE = SECRETS | {"home", "host", "port", "openai_base_url", "log_level", "script"}
 LAYERS = ("command line", "environment", ".env", "secrets.toml", "settings table", "default")
 
 
@@ -89,38 +89,26 @@ class Settings(BaseSettings):
     database_url: Annotated[Text, AfterValidator(_database)] = Field(
         "", repr=False, description="The database. Default: the file coach.db in the home folder."
     )
-    backend: Text = Field(
-        "", description="Who answers. Default: openai_responses with a key, else extractive."
-    )
-    fallback: Text = Field(
-        "", description="Who answers when that fails before the first word. Empty: nobody."
-    )
+    backend: Text = Field("", description="Who answers. Default: openai_responses with a key, else extractive.")
+    fallback: Text = Field("", description="Who answers when that fails before the first word. Empty: nobody.")
     model: Text = Field("", description=f"The model's name at the API. Default with a key: {DEFAULT_MODEL}.")
     openai_api_key: Text = Field("", repr=False, description="The key of the model API.")
     openai_base_url: Annotated[Text, AfterValidator(_address)] = Field(
         "", description="Another server that speaks the same API, such as http://127.0.0.1:8000/v1."
     )
     local_model: Text = Field("", description="A GGUF file or hub id (owner/name) for the backend `local`.")
-    local_model_context: int = Field(
-        4096, ge=512, le=1_048_576, description="The local model's window, in tokens."
-    )
-    embedder: Text = Field(
-        "", description="Embedding model: empty for the bundled one, a folder, hub id or URL."
-    )
+    local_model_context: int = Field(4096, ge=512, le=1_048_576, description="The local model's window, in tokens.")
+    embedder: Text = Field("", description="Embedding model: empty for the bundled one, a folder, hub id or URL.")
     script: Text = Field("", description="A JSON script that the backend `scripted` plays. For tests only.")
     reranker: Text = Field("", description="Reserved for a reranking model. Empty: none.")
     host: Text = Field("127.0.0.1", min_length=1, description="The address the app listens on.")
     port: int = Field(8501, ge=1, le=65_535, description="The port the app listens on.")
-    history_messages: int = Field(
-        20, ge=0, le=1000, description="Messages of the thread that a model is told."
-    )
+    history_messages: int = Field(20, ge=0, le=1000, description="Messages of the thread that a model is told.")
     history_tokens: int = Field(6000, ge=0, le=2_000_000, description="Their length at most, in tokens.")
     passages: int = Field(8, ge=0, le=100, description="Passages looked up for a question.")
     memories: int = Field(5, ge=0, le=100, description="Memories looked up for a question.")
     answer_tokens: int = Field(2000, ge=1, le=1_000_000, description="The longest answer, in tokens.")
-    temperature: float = Field(
-        0.7, ge=0, le=2, description="How freely a model words things, where it takes one."
-    )
+    temperature: float = Field(0.7, ge=0, le=2, description="How freely a model words things, where it takes one.")
     first_token_timeout: Seconds = Field(25.0, description="Seconds to wait for an answer's first word.")
     token_timeout: Seconds = Field(30.0, description="Seconds to wait between two pieces of an answer.")
     turn_timeout: Seconds = Field(180.0, description="Seconds that a whole turn may take.")
@@ -190,7 +178,7 @@ class Settings(BaseSettings):
         """
         values = self._given()
         sources = {name: where for name, where in self._sources.items() if where not in LAYERS[4:]}
-        problems = dict(self._problems)
+        problems = {name: why for name, why in self._problems.items() if name not in type(self).model_fields}
         for name, value in rows.items():
             if name in sources or name not in type(self).model_fields or value == "":
                 continue
@@ -237,7 +225,7 @@ class Settings(BaseSettings):
         return [(name, self.shown(name), where) for name, where in self.sources.items()]
 
     def _given(self) -> dict[str, Any]:
-        named = [name for name, where in self._sources.items() if where != "default"]
+        named = [name for name, where in self._sources.items() if where in LAYERS[:4]]
         return {name: getattr(self, name) for name in named}
 
     @classmethod
@@ -260,9 +248,7 @@ def _dotenv(cls: type[Settings], path: Path) -> dict[str, Any]:
     try:
         return _named(DotEnvSettingsSource(cls, env_file=path)())
     except (OSError, ValueError) as error:
-        raise BadSetting(
-            f"{path.name} cannot be read ({type(error).__name__}). Save it as UTF-8 text."
-        ) from None
+        raise BadSetting(f"{path.name} cannot be read ({type(error).__name__}). Save it as UTF-8 text.") from None
 
 
 def _secrets(path: Path) -> dict[str, Any]:
