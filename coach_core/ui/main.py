@@ -28,7 +28,7 @@ SECTIONS: Mapping[str, tuple[tuple[str, str, str, access.Action], ...]] = {
         ("personas", "Personas", ":material/person_heart:", "personas.write"),
     ),
     "Insight": (("live_metrics", "Live metrics", ":material/monitoring:", "metrics"),),
-    "House": (("settings", "Settings", ":material/tune:", "settings"),),
+    "Setup": (("settings", "Settings", ":material/tune:", "settings"),),
 }
 
 
@@ -104,16 +104,22 @@ def _threads(by_name: Mapping[str, Page]) -> None:
         with st.container(key="recent", gap=None):
             st.caption("Recent")
             for thread in recent:
-                title = thread.title or "Untitled"
-                st.page_link(
-                    chat,
-                    label=shared.escape(title if len(title) <= 60 else f"{title[:57].rstrip()}…"),
-                    help=f"{shared.escape(names.get(thread.persona_id, 'a former persona'))}, "
-                    f"{shared.exact(thread.updated_at)}",
-                    query_params={"thread": str(thread.id), **_only_profile()},
-                    width="stretch",
-                )
-                st.caption(f"{shared.escape(names.get(thread.persona_id, ''))} · {shared.when(thread.updated_at)}")
+                persona = names.get(thread.persona_id, "a former persona")
+                current = st.query_params.get("thread") == str(thread.id)
+                with st.container(key="recent-current" if current else f"recent-{thread.id}", gap=None):
+                    st.page_link(
+                        chat,
+                        label=shared.escape(_short(thread.title or "Untitled")),
+                        icon="",
+                        help=f"{shared.escape(persona)}, {shared.exact(thread.updated_at)}",
+                        query_params={"thread": str(thread.id), **_only_profile()},
+                        width="stretch",
+                    )
+                    st.caption(f"{shared.escape(persona)} · {shared.when(thread.updated_at)}")
+
+
+def _short(title: str) -> str:
+    return title if len(title) <= 60 else f"{title[:57].rstrip()}…"
 
 
 # -- who acts ------------------------------------------------------------------------------------------

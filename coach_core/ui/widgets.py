@@ -1,18 +1,21 @@
 """Small things that several pages show alike: counts and sizes in words, faces, empty states, links.
 
-Invariant: nothing here calls the Coach for more than a picture.
+Invariant: nothing here changes anything.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from coach_core.types import Persona
+from coach_core.types import Actor
 from coach_core.ui import marks, shared
+
+if TYPE_CHECKING:
+    from coach_core.coach import Coach
 
 WIDE = 1180  # px: more than a table needs is only a longer way for the eye
 
@@ -77,5 +80,6 @@ def glyph(icon: str) -> str:
     return f":material/{icon.removeprefix(':material/').removesuffix(':') or 'psychology'}:"
 
 
-def picture_of(persona: Persona) -> bytes | None:
-    return shared.coach().picture(persona) if persona.draft.picture_id else None
+def backend_labels(coach: Coach, actor: Actor) -> dict[str, str]:
+    """backend -> what a person calls it."""
+    return {b.name: b.label for b in coach.backends(actor)}

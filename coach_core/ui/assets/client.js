@@ -1,0 +1,134 @@
+// What the browser does by itself on the chat page: citation links, copying, drafts, focus, the up arrow.
+// Nothing here talks to another host; drafts stay in this tab (sessionStorage).
+const INPUT = '[data-testid="stChatInputTextArea"]'
+const DRAFT = "coach.draft."
+const SENT = "coach.sent"
+
+const store = {
+  get: (key) => { try { return sessionStorage.getItem(key) || "" } catch { return "" } },
+  set: (key, value) => {
+    try { value ? sessionStorage.setItem(key, value) : sessionStorage.removeItem(key) } catch { /* private mode */ }
+  },
+}
+const field = () => document.querySelector(INPUT)
+const start = (text) => (text || "").trim().slice(0, 300)
+
+function fill(text) {
+  const area = field()
+  if (!area || area.value || !text) return
+  Object.getOwnPropertyDescriptor(HTMLTextAreaElement.prototype, "value").set.call(area, text)
+  area.dispatchEvent(new Event("input", { bubbles: true }))
+}
+
+async function copy(button) {
+  const id = [...button.closest('[class*="st-key-copy-"]').classList]
+    .find((name) => name.startsWith("st-key-copy-")).slice("st-key-copy-".length)
+  const source = document.querySelector(`.st-key-text-${CSS.escape(id)}`)
+  if (!source) return
+  await navigator.clipboard.writeText(source.innerText.replace(/\n{3,}/g, "\n\n").trim())
+  say("Copied")
+  button.classList.add("coach-copied")
+  setTimeout(() => button.classList.remove("coach-copied"), 1500)
+}
+
+function say(text) {
+  let region = document.getElementById("coach-live")
+  if (!region) {
+    region = document.createElement("div")
+    region.id = "coach-live"
+    region.setAttribute("aria-live", "polite")
+    document.body.appendChild(region)
+  }
+  region.textContent = text
+}
+
+const page = { data: {}, send: () => {}, fresh: true }
+
+// What was sent but is not yet among the messages is put back: the connection may have been lost with it.
+function settle() {
+  const sent = store.get(SENT)
+  if (sent && page.data.last === start(sent)) store.set(SENT, "")
+  else if (sent && page.fresh) { store.set(SENT, ""); fill(sent) }
+  if (page.fresh) fill(store.get(DRAFT + page.data.thread))
+  page.fresh = false
+}
+
+function sent() {
+  const text = field()?.value
+  const key = DRAFT + page.data.thread
+  if (!text?.trim()) return
+  setTimeout(() => { if (!field()?.value) { store.set(SENT, text); store.set(key, "") } }, 150)
+}
+
+function onClick(event) {
+  const link = event.target.closest?.('a[href^="#cite-"]')
+  if (link) {
+    event.preventDefault()
+    page.send("cite", link.getAttribute("href").slice("#cite-".length))
+    return
+  }
+  const button = event.target.closest?.('[class*="st-key-copy-"] button')
+  if (button) {
+    event.preventDefault()
+    event.stopPropagation()
+    copy(button).catch(() => say("Copying is not allowed here"))
+  }
+  if (event.target.closest?.('[data-testid="stChatInputSubmitButton"]')) sent()
+}
+
+function onKey(event) {
+  if (!event.target.matches?.(INPUT)) return
+  if (event.key === "Enter" && !event.shiftKey && !event.isComposing) sent()
+  if (event.key === "ArrowUp" && !event.target.value) {
+    const buttons = document.querySelectorAll('[class*="st-key-edit-"] button')
+    if (buttons.length) { event.preventDefault(); buttons[buttons.length - 1].click() }
+  }
+}
+
+function onInput(event) {
+  if (event.target.matches?.(INPUT)) store.set(DRAFT + page.data.thread, event.target.value)
+}
+
+function onLost() {
+  const state = document.querySelector("[data-test-connection-state]")?.getAttribute("data-test-connection-state")
+  if (page.connection && page.connection !== "CONNECTED" && state === "CONNECTED") page.fresh = true
+  page.connection = state
+}
+
+function listen() {
+  document.addEventListener("click", onClick, true)
+  document.addEventListener("keydown", onKey, true)
+  document.addEventListener("input", onInput, true)
+  const app = document.querySelector("[data-test-connection-state]")
+  const observer = new MutationObserver(onLost)
+  if (app) observer.observe(app, { attributes: true, attributeFilter: ["data-test-connection-state"] })
+  onLost()
+  return () => {
+    document.removeEventListener("click", onClick, true)
+    document.removeEventListener("keydown", onKey, true)
+    document.removeEventListener("input", onInput, true)
+    observer.disconnect()
+  }
+}
+
+function finished() {
+  const answers = document.querySelectorAll('[class*="st-key-text-"]')
+  if (answers.length) say(answers[answers.length - 1].innerText)
+  const idle = !document.activeElement || document.activeElement === document.body
+  if (idle && matchMedia("(hover: hover)").matches) field()?.focus()
+}
+
+let stop = null
+
+export default function ({ data, setTriggerValue }) {
+  const before = page.data
+  page.data = data || {}
+  page.send = setTriggerValue
+  stop ??= listen()
+  if (before.thread !== page.data.thread) page.fresh = true
+  requestAnimationFrame(() => {
+    settle()
+    if (before.running && !page.data.running && before.thread === page.data.thread) finished()
+  })
+  return () => { stop?.(); stop = null; page.data = {}; page.fresh = true }
+}

@@ -1,0 +1,182 @@
+"""The two drawers of the chat page: a cited passage inside its page, and how a turn went.
+
+Invariant: a drawer only reads. The snapshot stored with the answer is what is shown; the document around
+it only while it is the same document still, and only to those who may read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import UUID
+
+import streamlit as st
+
+from coach_core.errors import CoachError, NotFound
+from coach_core.types import Citation, TurnRecord
+from coach_core.ui import shared
+from coach_core.ui.shared import escape
+
+AROUND = 1200  # characters of the page shown before and after the passage
+_PARTS = {
+    "prepare": "Preparing",
+    "context": "Gathering",
+    "upstream": "Sent to the model",
+    "first_token": "First words",
+    "total": "Whole answer",
+}
+
+
+def passage(citation: Citation, on_close: Callable[[], None]) -> None:
+    """The passage behind [n], marked inside its page or section."""
+
+    @st.dialog(f"{citation.number}  {escape(citation.title)}", position="right", width="medium", on_dismiss=on_close)
+    def drawer() -> None:
+        where = [citation.section] if citation.section else []
+        where += [f"page {citation.page}"] if citation.page is not None else []
+        where += [f"row {citation.row}"] if citation.row is not None else []
+        if where:
+            st.caption(escape(", ".join(where)))
+        before, after, note = _around(citation)
+        _marked(before, citation, after)
+        if note:
+            st.caption(note)
+        st.subheader("Why this passage", anchor=False)
+        st.markdown(why(citation))
+        _open_document(citation)
+
+    drawer()
+
+
+def why(citation: Citation) -> str:
+    """The score in words, and how each side of the search ranked the passage."""
+    ranks = [
+        f"{_ordinal(citation.rank_words)} by its words" if citation.rank_words else "not found by its words",
+        f"{_ordinal(citation.rank_meaning)} by its meaning" if citation.rank_meaning else "not found by its meaning",
+    ]
+    return f"{closeness(citation.score)}: {ranks[0]}, {ranks[1]}."
+
+
+def closeness(score: float) -> str:
+    """A fused score (0 to 1) in words."""
+    for least, words in ((0.75, "A very close match"), (0.5, "A close match"), (0.3, "Related")):
+        if score >= least:
+            return words
+    return "Loosely related"
+
+
+def _ordinal(n: int) -> str:
+    ending = "th" if 10 <= n % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
+    return f"{n}{ending}"
+
+
+def _around(citation: Citation) -> tuple[str, str, str]:
+    """What stands before and after the passage on its page, and a note when that cannot be shown."""
+    if citation.document_id is None:
+        return "", "", ""
+    coach, actor = shared.coach(), shared.actor()
+    try:
+        if coach.document(actor, citation.document_id).sha256 != citation.document_hash:
+            return "", "", "The document has changed since; this is the passage as it was."
+        text, marks = coach.document_text(actor, citation.document_id)
+    except NotFound:
+        return "", "", "The document is no longer in the library; this is the passage as it was."
+    except CoachError:
+        return "", "", ""
+    start, end = citation.start, citation.end
+    if text[start:end].strip() != citation.text.strip():
+        return "", "", ""
+    page = next(((s, e) for _, s, e in marks if s <= start < e), (0, len(text)))
+    low, high = max(page[0], start - AROUND), min(max(page[1], end), end + AROUND)
+    before, after = text[low:start], text[end:high]
+    return ("…" if low > page[0] else "") + before, after + ("…" if high < page[1] else ""), ""
+
+
+def _marked(before: str, citation: Citation, after: str) -> None:
+    with st.container(key="passage", border=True, height=420 if before or after else "content"):
+        if before.strip("… \n"):
+            st.markdown(_paragraphs(before, ":gray[{}]"))
+        st.markdown(_paragraphs(citation.text, ":blue-background[{}]"))
+        if after.strip("… \n"):
+            st.markdown(_paragraphs(after, ":gray[{}]"))
+
+
+def _paragraphs(text: str, form: str) -> str:
+    joined = (" ".join(part.split()) for part in text.replace("\r", "").split("\n\n"))
+    return "\n\n".join(form.format(escape(part)) for part in joined if part)
+
+
+def _open_document(citation: Citation) -> None:
+    if citation.document_id is None:
+        return
+    coach, actor, document_id = shared.coach(), shared.actor(), citation.document_id
+    try:
+        document = coach.document(actor, document_id)
+    except CoachError:
+        return
+    with st.container(horizontal=True):
+        st.download_button(
+            "Open document",
+            data=lambda: coach.document_file(actor, document_id)[1],
+            file_name=document.name,
+            mime=document.media_type,
+            icon=":material/open_in_new:",
+            on_click="ignore",
+        )
+        library = st.session_state.get("_pages", {}).get("knowledge")
+        if library is not None:
+            st.page_link(
+                library,
+                label="Show in Knowledge",
+                icon=":material/local_library:",
+                query_params={"collection": str(document.collection_id), "document": str(document_id)},
+            )
+
+
+def turn(record: TurnRecord, cited: int, on_close: Callable[[], None]) -> None:
+    """How one answer came about: backend, parts of the time, tokens, cost, notices."""
+
+    @st.dialog("How this answer came about", position="right", width="small", on_dismiss=on_close)
+    def drawer() -> None:
+        backend = next(
+            (b.label for b in shared.coach().backends(shared.actor()) if b.name == record.backend), record.backend
+        )
+        st.markdown(f"**{escape(backend)}**" + (f"  \n{escape(record.model)}" if record.model else ""))
+        st.caption(f"{shared.exact(record.created_at)}, {record.status}")
+        with st.container(horizontal=True):
+            st.metric("Time", shared.seconds(record.timing["total"]) if "total" in record.timing else "—")
+            st.metric("Tokens", f"{record.usage.input_tokens + record.usage.output_tokens:,}")
+            st.metric("Cost", shared.money(record.cost))
+        _rows(record, cited)
+        for notice in record.notices:
+            st.caption(f":material/info: {escape(notice)}")
+        if record.error_text:
+            st.error(escape(record.error_text), icon=":material/error:")
+        st.caption(f"Turn {record.id}")
+
+    drawer()
+
+
+def _rows(record: TurnRecord, cited: int) -> None:
+    usage = record.usage
+    estimated = " (counted here)" if usage.estimated else ""
+    rows = [(words, shared.seconds(record.timing[name])) for name, words in _PARTS.items() if name in record.timing]
+    rows += [
+        ("Tokens in", f"{usage.input_tokens:,}{estimated}"),
+        ("of these cached", f"{usage.cached_tokens:,}"),
+        ("Tokens out", f"{usage.output_tokens:,}{estimated}"),
+        ("of these reasoning", f"{usage.reasoning_tokens:,}"),
+        ("Attempts", str(record.attempts or 1)),
+        ("Passages cited", str(cited)),
+    ]
+    if record.finish_reason:
+        rows.append(("Ended by", record.finish_reason))
+    st.markdown("| | |\n|:--|--:|\n" + "\n".join(f"| {escape(a)} | {escape(b)} |" for a, b in rows))
+
+
+def parse_cite(value: str) -> tuple[UUID, int] | None:
+    """MESSAGE-n, as links and addresses carry it."""
+    head, _, number = value.rpartition("-")
+    try:
+        return UUID(head), int(number)
+    except ValueError:
+        return None

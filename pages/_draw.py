@@ -1,0 +1,202 @@
+"""The only place that turns an Event into widgets: a growing answer, its status line, its sources.
+
+Invariant: what is finished is drawn once and never sent again, so the bytes of an answer grow with its
+length; a finished answer is drawn with the same elements that painted it, so nothing jumps at its end.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
+from uuid import UUID
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from coach_core.types import Citation, Event, Message, Part
+from coach_core.ui import markdown
+from coach_core.ui.shared import escape
+
+RATE = 12  # paints a second at most
+GROWTH = 0.04  # a long paragraph is painted again only when it has grown by this share
+
+
+class Painter:
+    """Paints one answer as its events come. `began` is what an answer that is gone on with starts from."""
+
+    def __init__(self, place: DeltaGenerator, status: DeltaGenerator, anchor: str, began: str = "") -> None:
+        self._place, self._status, self._anchor = place, status, anchor
+        self._live: DeltaGenerator | None = None
+        self._pending = self._began = began
+        self._shown = ""
+        self._cited: set[int] = set()
+        self._painted = 0.0
+        self._line = ""
+        if began:
+            self.paint()
+
+    def take(self, event: Event) -> None:
+        """Take one event in; painted when its time has come."""
+        if event.kind == "text":
+            self._pending += event.text
+            if time.monotonic() - self._painted >= 1 / RATE:
+                self.paint()
+        elif event.kind == "citation" and event.citation:
+            self._cited.add(event.citation.number)
+        elif event.kind == "retract":
+            self._start_over()
+        elif line := status_line(event):
+            self.say(line)
+
+    def say(self, line: str) -> None:
+        if line != self._line:
+            self._line = line
+            self._status.caption(line)
+
+    def paint(self, *, whole: bool = False) -> None:
+        """Freeze the blocks that are complete and paint the growing one, unless too little has changed."""
+        self._painted = time.monotonic()
+        cut = len(self._pending) if whole else markdown.finished(self._pending)
+        for block in markdown.blocks(self._pending[:cut]):
+            self._draw(block)
+            self._live, self._shown = None, ""
+        self._pending = self._pending[cut:]
+        grown = len(self._pending) - len(self._shown)
+        if self._pending.strip() and grown > GROWTH * len(self._shown):
+            self._shown = self._pending
+            self._draw(self._pending)
+
+    def _draw(self, block: str) -> None:
+        if self._live is None:
+            self._live = self._place.empty()
+        self._live.markdown(markdown.safe(block, self._cited, self._anchor), anchors=False)
+
+    def _start_over(self) -> None:
+        with self._place.container():
+            st.empty()
+        self._live, self._pending, self._shown = None, self._began, ""
+
+
+def follow(
+    place: DeltaGenerator,
+    status: DeltaGenerator,
+    events: Iterable[Event | None],
+    anchor: str,
+    partial: str,
+) -> Event | None:
+    """Paint a running turn to its end; returns the terminal event. `partial` was read before `events`."""
+    stream = iter(events)
+    before, began = _catch_up(stream, partial)
+    painter = Painter(place, status, anchor, began)
+    painter.say("Gathering what is known")
+    last: Event | None = None
+    for event in chain(before, stream):
+        if event is None:
+            _ = st.session_state.get("_beat")  # where Streamlit may take over for a click
+            painter.paint()
+            continue
+        painter.take(event)
+        last = event
+    painter.paint(whole=True)
+    return last if last is not None and last.terminal else None
+
+
+def _catch_up(stream: Iterable[Event | None], partial: str) -> tuple[list[Event], str]:
+    """The events up to where `partial` was read, and what the text began with before the first of them."""
+    seen: list[Event] = []
+    text, began = "", partial
+    if not partial:
+        return seen, ""
+    for event in stream:
+        if event is None:
+            break
+        seen.append(event)
+        text = "" if event.kind == "retract" else text + (event.text if event.kind == "text" else "")
+        if partial.endswith(text):
+            began = partial[: len(partial) - len(text)]
+        if len(text) >= len(partial) or event.terminal:
+            break
+    return seen, began
+
+
+def status_line(event: Event) -> str:
+    """What is being waited for, in words; "" where an event says nothing about it."""
+    match event.kind:
+        case "start":
+            return f"Asking {escape(event.model or event.backend)}"
+        case "notice":
+            return escape(event.text)
+        case "reasoning":
+            return "Thinking"
+        case "tool_call":
+            return f"Using {escape(event.name.replace('_', ' '))}"
+        case "tool_result":
+            return f"Read the answer of {escape(event.name.replace('_', ' '))}"
+        case _:
+            return ""
+
+
+# -- what is finished ----------------------------------------------------------------------------------
+
+
+def answer(place: DeltaGenerator, text: str, cited: Iterable[int], anchor: str) -> None:
+    """A whole answer, in the elements that painted it."""
+    numbers = set(cited)
+    for block in markdown.blocks(text):
+        place.markdown(markdown.safe(block, numbers, anchor), anchors=False)
+
+
+def question(message: Message) -> None:
+    """What a person wrote, literally, line by line; then the names of what was attached."""
+    if message.text:
+        st.markdown("  \n".join(escape(line) for line in message.text.splitlines()), anchors=False)
+    attached(message.parts)
+
+
+def attached(parts: Sequence[Part]) -> None:
+    names = [p.name for p in parts if p.kind in {"file", "image"}]
+    if names:
+        st.caption(" ".join(f":material/attach_file: {escape(name)}" for name in names))
+
+
+def tools(parts: Sequence[Part]) -> None:
+    """Which tools an answer used, small; what they returned one click away."""
+    calls = [p for p in parts if p.kind == "tool_call"]
+    if not calls:
+        return
+    results = {p.call_id: p for p in parts if p.kind == "tool_result"}
+    names = ", ".join(dict.fromkeys(escape(p.name.replace("_", " ")) for p in calls))
+    with st.expander(f"Used {names}", icon=":material/build:"):
+        for call in calls:
+            result = results.get(call.call_id)
+            st.caption(escape(f"{call.name}({', '.join(f'{k}={v!r}' for k, v in (call.arguments or {}).items())})"))
+            if result is not None and result.error:
+                st.warning(escape(result.error), icon=":material/warning:")
+            elif result is not None:
+                st.code(result.text[:4000], language=None, wrap_lines=True)
+
+
+def sources(citations: Sequence[Citation], message_id: UUID, open_: Callable[[str], None]) -> None:
+    """A small button for each citation under the answer."""
+    with st.container(key=f"sources-{message_id}", horizontal=True, gap="xsmall"):
+        for c in sorted(citations, key=lambda c: c.number):
+            st.button(
+                f"{c.number}  {escape(place_of(c))}",
+                key=f"cite-{message_id}-{c.number}",
+                type="tertiary",
+                help="Open the passage",
+                on_click=open_,
+                args=(f"{message_id}-{c.number}",),
+            )
+
+
+def place_of(citation: Citation) -> str:
+    """Title, and page or section: "Session skills, p. 41"."""
+    title = citation.title if len(citation.title) <= 48 else f"{citation.title[:45].rstrip()}…"
+    if citation.page is not None:
+        return f"{title}, p. {citation.page}"
+    if citation.row is not None:
+        return f"{title}, row {citation.row}"
+    section = citation.section.split(" > ")[-1]
+    return f"{title}, {section[:40]}" if section and section != citation.title else title

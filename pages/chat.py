@@ -1,0 +1,486 @@
+"""The chat: pick a persona, ask, watch the answer come, look at its sources.
+
+Invariant: the page holds no turn. Everything it shows is read anew from the Coach at each run, and a turn
+that runs is only watched: reload, click or leave, it goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from coach_core.errors import BadLink, CoachError, FileError, NotFound
+from coach_core.types import Message, Persona, StoredFile, Thread, TurnRecord
+from coach_core.ui import client, drawers, shared
+from coach_core.ui.shared import escape, safely
+from pages import _draw
+
+ASK = "ask"  # key of the input
+SHOWN = 40  # messages drawn at first
+REASONS = ("Wrong", "Not what I asked", "No good source", "Too long", "Unclear")
+FILE_TYPES = ["pdf", "docx", "md", "txt", "html", "htm", "csv", "png", "jpg", "jpeg", "webp"]
+_STATE = {
+    "interrupted": "Interrupted. What had arrived is kept.",
+    "cancelled": "Stopped.",
+}
+
+state = st.session_state
+
+
+# -- what is on show -----------------------------------------------------------------------------------
+
+
+def thread_on_show() -> Thread | None:
+    """The thread of the link; a link that leads nowhere is told at the top, and the page stays usable."""
+    link = st.query_params.get("thread", "")
+    if not link:
+        return None
+    try:
+        thread_id = UUID(link)
+    except ValueError:
+        shared.show_error(BadLink())
+        return None
+    try:
+        return shared.coach().thread(shared.actor(), thread_id)
+    except NotFound as error:
+        shared.show_error(error)
+        return None
+
+
+def chosen_persona(personas: Sequence[Persona], thread: Thread | None) -> Persona | None:
+    """The thread's persona; on an empty page the one picked, or linked to, or the first."""
+    wanted = thread.persona_id if thread else state.get("_persona_id")
+    linked = "" if thread else st.query_params.get("persona", "")
+    for persona in personas:
+        if persona.id == wanted or (wanted is None and persona.slug == linked):
+            return persona
+    return None if thread else next(iter(personas), None)
+
+
+# -- callbacks: each does one thing, its errors are drawn at the top of the next run -----------------------
+
+
+@safely
+def submit() -> None:
+    value: Any = state[ASK]
+    if value is None:
+        return
+    text, uploads = (value, []) if isinstance(value, str) else (value.text, list(value.files))
+    kept: list[StoredFile] = state.setdefault("_files", [])
+    for upload in uploads:
+        try:
+            kept.append(shared.coach().attach(shared.actor(), upload.name, upload.getvalue()))
+        except FileError as error:
+            state["_draft"] = text
+            raise type(error)(f"{upload.name}: {error.sentence}") from error
+    ask(text)
+
+
+@safely
+def ask(text: str) -> None:
+    """Ask in the thread on show, or in a new one; what cannot be asked now stays in the input."""
+    coach, actor = shared.coach(), shared.actor()
+    thread = thread_on_show()
+    try:
+        if thread is None:
+            persona = chosen_persona(coach.personas(actor), None)
+            if persona is None:
+                raise CoachError("There is no persona yet. An admin makes one on the page Personas.")
+            if text.strip() or state.get("_files"):
+                thread = coach.new_thread(actor, persona.id, backend=state.pop("_backend", None))
+        coach.start(actor, thread.id if thread else UUID(int=0), text, files=state.get("_files", []))
+    except CoachError:
+        state["_draft"] = text
+        raise
+    state["_files"] = []
+    if thread is not None:
+        st.query_params["thread"] = str(thread.id)
+        st.query_params.pop("persona", None)
+
+
+@safely
+def drop_file(file_id: UUID) -> None:
+    state["_files"] = [f for f in state.get("_files", []) if f.id != file_id]
+
+
+@safely
+def pick_persona(key: str, thread: Thread | None) -> None:
+    persona_id = state[key]
+    if thread is not None:
+        shared.coach().set_persona(shared.actor(), thread.id, persona_id)
+    else:
+        state["_persona_id"] = persona_id
+
+
+@safely
+def pick_backend(key: str, thread: Thread | None) -> None:
+    chosen = state[key] or None
+    if thread is not None:
+        shared.coach().set_backend(shared.actor(), thread.id, chosen)
+    else:
+        state["_backend"] = chosen
+
+
+@safely
+def stop(turn_id: UUID) -> None:
+    shared.coach().cancel(shared.actor(), turn_id)
+
+
+@safely
+def again(message_id: UUID) -> None:
+    shared.coach().regenerate(shared.actor(), message_id)
+
+
+@safely
+def go_on(message_id: UUID) -> None:
+    shared.coach().resume(shared.actor(), message_id)
+
+
+@safely
+def resend(message_id: UUID) -> None:
+    shared.coach().edit(shared.actor(), message_id, state[f"edited-{message_id}"])
+    state.pop("_editing", None)
+
+
+@safely
+def show_branch(thread_id: UUID, message_id: UUID) -> None:
+    shared.coach().show_branch(shared.actor(), thread_id, message_id)
+
+
+@safely
+def rate(message_id: UUID) -> None:
+    value = state[f"feedback-{message_id}"]
+    shared.coach().feedback(shared.actor(), message_id, 0 if value is None else (-1, 1)[value])
+
+
+@safely
+def give_reason(message_id: UUID, value: int) -> None:
+    words = state.get(f"reasons-{message_id}") or []
+    more = (state.get(f"reason-{message_id}") or "").strip()
+    shared.coach().feedback(shared.actor(), message_id, value, ", ".join([*words, *([more] if more else [])]))
+    shared.tell_later("Thank you. The reason is kept with the answer.", "success")
+
+
+@safely
+def rename(thread_id: UUID) -> None:
+    shared.coach().rename(shared.actor(), thread_id, state[f"title-{thread_id}"])
+
+
+@safely
+def delete(thread: Thread) -> None:
+    shared.coach().delete_threads(shared.actor(), [thread.id])
+    st.query_params.pop("thread", None)
+    state["_deleted"] = thread
+
+
+@safely
+def undelete(thread: Thread) -> None:
+    shared.coach().undelete_threads(shared.actor(), [thread.id])
+    st.query_params["thread"] = str(thread.id)
+    state.pop("_deleted", None)
+
+
+def edit(message_id: UUID | None) -> None:
+    state["_editing"] = message_id
+
+
+def show_more() -> None:
+    state["_more"] = state.get("_more", SHOWN) + 2 * SHOWN
+
+
+def open_cite(value: str) -> None:
+    st.query_params["cite"] = value
+    state.pop("_turn_shown", None)
+
+
+def open_linked_cite() -> None:
+    if value := getattr(state.get(client.KEY), "cite", None):
+        open_cite(value)
+
+
+def open_turn(message_id: UUID) -> None:
+    state["_turn_shown"] = message_id
+    st.query_params.pop("cite", None)
+
+
+def close_drawer() -> None:
+    state.pop("_turn_shown", None)
+    st.query_params.pop("cite", None)
+
+
+# -- drawing -------------------------------------------------------------------------------------------
+
+
+def header(personas: Sequence[Persona], persona: Persona | None, thread: Thread | None) -> None:
+    suffix = thread.id if thread else "new"
+    with st.container(horizontal=True, vertical_alignment="center", key="head"):
+        by_id = {p.id: p for p in personas}
+        key = f"persona-{suffix}"
+        st.selectbox(
+            "Persona",
+            list(by_id),
+            index=list(by_id).index(persona.id) if persona else None,
+            format_func=lambda i: by_id[i].name,
+            placeholder="This persona was deleted: choose another",
+            key=key,
+            on_change=pick_persona,
+            args=(key, thread),
+            label_visibility="collapsed",
+            width=260,
+        )
+        with st.popover("", icon=":material/more_horiz:", type="tertiary", help="Who answers; this thread"):
+            answered_by(thread, f"backend-{suffix}")
+            if thread is not None:
+                thread_menu(thread)
+
+
+def answered_by(thread: Thread | None, key: str) -> None:
+    infos = {b.name: b for b in shared.coach().backends(shared.actor())}
+    names = ["", *infos]
+    now = (thread.backend if thread else state.get("_backend")) or ""
+    st.selectbox(
+        "Answered by",
+        names,
+        index=names.index(now) if now in names else 0,
+        format_func=lambda n: "As set for everyone" if not n else infos[n].label + ("" if infos[n].ready else " (not set up)"),
+        key=key,
+        on_change=pick_backend,
+        args=(key, thread),
+    )
+    if now in infos and not infos[now].ready:
+        st.caption(f":material/warning: {escape(infos[now].why)}")
+
+
+def thread_menu(thread: Thread) -> None:
+    coach, actor = shared.coach(), shared.actor()
+    key = f"title-{thread.id}"
+    st.text_input("Title", thread.title, key=key, max_chars=200, on_change=rename, args=(thread.id,))
+    for label, form, ending in (("Markdown", "markdown", "md"), ("JSON", "json", "json")):
+        st.download_button(
+            f"Export as {label}",
+            data=lambda form=form: coach.export(actor, thread.id, form),
+            file_name=f"{thread.title[:60] or 'thread'}.{ending}",
+            icon=":material/download:",
+            type="tertiary",
+            on_click="ignore",
+        )
+    st.button("Delete this thread", icon=":material/delete:", type="tertiary", on_click=delete, args=(thread,))
+
+
+def empty(persona: Persona) -> None:
+    """What a person meets first: the persona's own sentence and four starters."""
+    with st.container(key="empty", gap="medium"):
+        st.header(escape(persona.draft.empty_state or f"What is on your mind? {persona.name} listens."), anchor=False)
+        if persona.draft.greeting and persona.draft.greeting != persona.draft.empty_state:
+            st.markdown(escape(persona.draft.greeting))
+        with st.container(key="starters", gap="small"):
+            for n, starter in enumerate(persona.draft.starters[:4]):
+                st.button(
+                    escape(starter),
+                    key=f"starter-{persona.id}-{n}",
+                    icon=":material/arrow_forward:",
+                    width="stretch",
+                    on_click=ask,
+                    args=(starter,),
+                )
+
+
+def conversation(thread: Thread, messages: Sequence[Message], persona: Persona | None, busy: bool) -> DeltaGenerator | None:
+    """Draw the branch on show; returns the place where the answer that is being written grows."""
+    growing: DeltaGenerator | None = None
+    shown = messages[-state.get("_more", SHOWN) :]
+    if len(shown) < len(messages):
+        st.button(f"Show {len(messages) - len(shown)} earlier messages", type="tertiary", on_click=show_more)
+    cited = shared.coach().citations(shared.actor(), [m.id for m in shown if m.speaker == "assistant"])
+    for message in shown:
+        with st.container(key=f"{message.speaker}-{message.id}", gap="xsmall"):
+            if message.speaker == "user":
+                user_message(thread, message, busy)
+            elif message.speaker == "assistant":
+                st.caption(escape(persona.name if persona else "Coach"))
+                place = st.container(key=f"text-{message.id}", gap="small")
+                if message.status == "streaming":
+                    growing = place
+                    continue
+                citations = cited.get(message.id, [])
+                _draw.answer(place, message.text, {c.number for c in citations}, str(message.id))
+                if citations:
+                    _draw.sources(citations, message.id, open_cite)
+                _draw.tools(message.parts)
+                row(thread, message, busy)
+    return growing
+
+
+def user_message(thread: Thread, message: Message, busy: bool) -> None:
+    if state.get("_editing") == message.id:
+        st.text_area("Your message", message.text, key=f"edited-{message.id}", label_visibility="collapsed")
+        with st.container(horizontal=True):
+            st.button("Send", type="primary", key=f"send-{message.id}", on_click=resend, args=(message.id,))
+            st.button("Cancel", type="tertiary", key=f"keep-{message.id}", on_click=edit, args=(None,))
+        return
+    with st.container(key=f"bubble-{message.id}", gap=None):
+        _draw.question(message)
+    with st.container(key=f"row-{message.id}", horizontal=True, vertical_alignment="center", gap="xsmall"):
+        branches(thread, message, busy)
+        tool(f"edit-{message.id}", ":material/edit:", "Edit and ask again", edit, message.id, disabled=busy)
+
+
+def row(thread: Thread, message: Message, busy: bool) -> None:
+    """The small machinery under an answer."""
+    record = turn_of(message)
+    if message.status in _STATE:
+        st.caption(_STATE[message.status])
+    elif message.status == "failed":
+        words = record.error_text if record and record.error_text else "The answer failed. Try again."
+        st.error(escape(words), icon=":material/error:")
+    if message.status != "complete" and message.text:
+        st.button("Continue", key=f"continue-{message.id}", icon=":material/play_arrow:", on_click=go_on, args=(message.id,), disabled=busy)
+    with st.container(key=f"row-{message.id}", horizontal=True, vertical_alignment="center", gap="xsmall"):
+        if message.text:
+            feedback(message)
+            tool(f"copy-{message.id}", ":material/content_copy:", "Copy", lambda: None)
+        tool(f"again-{message.id}", ":material/refresh:", "Answer again", again, message.id, disabled=busy)
+        branches(thread, message, busy)
+        if record is not None:
+            if "total" in record.timing:
+                st.caption(shared.seconds(record.timing["total"]), width="content")
+            tool(f"turn-{message.id}", ":material/info:", "How this answer came about", open_turn, message.id)
+
+
+def tool(key: str, icon: str, words: str, then: Any, *args: Any, disabled: bool = False) -> None:
+    st.button("", key=key, icon=icon, help=words, type="tertiary", on_click=then, args=args, disabled=disabled)
+
+
+def branches(thread: Thread, message: Message, busy: bool) -> None:
+    """`< 2/3 >` when there are other versions beside this one."""
+    if len(message.siblings) < 2:
+        return
+    at = message.siblings.index(message.id)
+    for step, icon, words in ((-1, ":material/chevron_left:", "The version before"), (1, ":material/chevron_right:", "The next version")):
+        if step == 1:
+            st.caption(f"{at + 1}/{len(message.siblings)}", width="content")
+        to = at + step
+        there = 0 <= to < len(message.siblings)
+        tool(f"branch{step}-{message.id}", icon, words, show_branch, thread.id, message.siblings[to if there else at], disabled=busy or not there)
+
+
+def feedback(message: Message) -> None:
+    """Thumbs, and once one is given, why."""
+    now = {1: 1, -1: 0}.get(message.feedback)
+    st.feedback("thumbs", key=f"feedback-{message.id}", default=now, on_change=rate, args=(message.id,))
+    if message.feedback:
+        with st.popover("", icon=":material/comment:", type="tertiary", help="Say why"):
+            if message.feedback_reason:
+                st.caption(f"Kept: {escape(message.feedback_reason)}")
+            if message.feedback < 0:
+                st.pills("Why", REASONS, selection_mode="multi", key=f"reasons-{message.id}")
+            st.text_area("In your words", key=f"reason-{message.id}", max_chars=2000, height=80)
+            st.button("Keep", key=f"keep-reason-{message.id}", on_click=give_reason, args=(message.id, message.feedback))
+
+
+def turn_of(message: Message) -> TurnRecord | None:
+    """The turn of a finished answer: it does not change any more, so it is read once a session."""
+    known: dict[UUID, TurnRecord | None] = state.setdefault("_turns", {})
+    if message.id not in known:
+        known[message.id] = shared.coach().turn_of(shared.actor(), message.id)
+    return known[message.id]
+
+
+def composer(running: TurnRecord | None) -> None:
+    with st.bottom:
+        files: list[StoredFile] = state.get("_files", [])
+        if files:
+            with st.container(horizontal=True, gap="xsmall", key="files"):
+                for file in files:
+                    st.button(
+                        escape(file.name), icon=":material/close:", key=f"drop-{file.id}", help="Take this file off", on_click=drop_file, args=(file.id,)
+                    )
+        if (draft := state.pop("_draft", None)) is not None:
+            state[ASK] = draft
+        with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="composer"):
+            st.chat_input("Ask, or attach a file", key=ASK, accept_file="multiple", file_type=FILE_TYPES, on_submit=submit)
+            if running is not None:
+                st.button("Stop", key="stop", icon=":material/stop_circle:", shortcut="Esc", on_click=stop, args=(running.id,))
+
+
+def open_drawer(messages: Sequence[Message]) -> None:
+    """The drawer that the address or a click asks for."""
+    if value := st.query_params.get("cite", ""):
+        at = drawers.parse_cite(value)
+        if at is not None and any(m.id == at[0] for m in messages):
+            for citation in shared.coach().citations(shared.actor(), [at[0]]).get(at[0], []):
+                if citation.number == at[1]:
+                    drawers.passage(citation, close_drawer)
+                    return
+        shared.tell("This link leads to a passage that is not in this thread.", "warning")
+    elif message_id := state.get("_turn_shown"):
+        record = shared.coach().turn_of(shared.actor(), message_id)
+        if record is not None:
+            cited = shared.coach().citations(shared.actor(), [message_id]).get(message_id, [])
+            drawers.turn(record, len(cited), close_drawer)
+
+
+def watch(turn: TurnRecord, place: DeltaGenerator) -> None:
+    """Follow the running turn to its end, then draw the page anew with the whole answer."""
+    coach, actor = shared.coach(), shared.actor()
+    status = place.empty()
+    text = place.container(gap="small")
+    partial = coach.partial(actor, turn.id)
+    _draw.follow(text, status, coach.tail(actor, turn.id, poll=0.1), str(turn.answer_id), partial)
+    st.rerun()
+
+
+def clear_for(thread: Thread | None) -> DeltaGenerator:
+    """The place of the conversation, emptied when another thread is shown, so that no old message lingers."""
+    place = st.empty()
+    on_show = thread.id if thread else None
+    if state.get("_on_show", on_show) != on_show:
+        place.empty()
+        # A link within the same page reaches the script, but not the address bar.
+        st.query_params.from_dict(st.query_params.to_dict())
+        state.pop("_editing", None)
+        state.pop("_more", None)
+        state.pop("_turn_shown", None)
+    state["_on_show"] = on_show
+    return place.container()
+
+
+def main() -> None:
+    coach, actor = shared.coach(), shared.actor()
+    thread = thread_on_show()
+    personas = coach.personas(actor)
+    persona = chosen_persona(personas, thread)
+    running = coach.running(actor, thread.id) if thread else None
+    messages = coach.messages(actor, thread.id) if thread else []
+    growing: DeltaGenerator | None = None
+    header(personas, persona, thread)
+    if deleted := state.get("_deleted"):
+        if thread is None:
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.caption(f"{escape(deleted.title or 'The thread')} was deleted.", width="content")
+                st.button("Undo", type="tertiary", on_click=undelete, args=(deleted,))
+        else:
+            state.pop("_deleted")
+    with clear_for(thread):
+        if thread is not None:
+            growing = conversation(thread, messages, persona, running is not None)
+        elif persona is not None:
+            empty(persona)
+    composer(running)
+    questions = [m.text for m in messages if m.speaker == "user"]
+    client.mount(
+        thread=str(thread.id) if thread else "new",
+        last=questions[-1] if questions else "",
+        running=running is not None,
+        on_cite=open_linked_cite,
+    )
+    open_drawer(messages)
+    if running is not None and growing is not None:
+        watch(running, growing)
+
+
+main()
