@@ -5,35 +5,29 @@ Invariant: planted once, into an empty database; what an admin deletes does not 
 
 from __future__ import annotations
 
-import logging
-
 from coach_core import welcome
 from coach_core.knowledge import Knowledge
 from coach_core.store import Database, personas, settings_table
 from coach_core.types import PersonaDraft
 
-log = logging.getLogger(__name__)
 _DONE = "seeded"
 BY = "welcome set"
 
 
 def plant(db: Database, knowledge: Knowledge) -> None:
-    """Load the welcome set unless this database has had it."""
+    """Load the welcome set unless this database has had it. Going on after a crash adds nothing twice."""
     if settings_table.get_all(db).get(_DONE):
         return
-    collections = {c.name: c.id for c in knowledge.collections()}
-    by_folder = {}
-    for folder, name, description, licence, paths in welcome.collections():
-        if name not in collections:
-            collections[name] = knowledge.create_collection(name, description, licence).id
-        by_folder[folder] = collections[name]
-        for path in paths:
-            knowledge.add(collections[name], path.name, path, by=BY)
-    present = {p.slug for p in personas.list_personas(db)}
+    present = {c.name: c.id for c in knowledge.collections()}
+    ids = {}
+    for given in welcome.collections():
+        made = present.get(given.name) or knowledge.create_collection(given.name, given.description, given.licence).id
+        ids[given.folder] = made
+        for path in given.paths:
+            knowledge.add(made, path.name, path, by=BY)
+    slugs = {p.slug for p in personas.list_personas(db)}
     for data in welcome.personas():
-        if data["slug"] not in present:
-            folders = data.pop("collections", ())
-            slug = data.pop("slug")
-            draft = PersonaDraft.from_dict({**data, "collections": [by_folder[f] for f in folders]})
-            personas.save(db, BY, draft, note="as delivered", slug=slug)
+        if data["slug"] not in slugs:
+            draft = PersonaDraft.from_dict({**data, "collections": [ids[f] for f in data["collections"]]})
+            personas.save(db, BY, draft, note="as delivered", slug=data["slug"])
     settings_table.set(db, _DONE, "1")
