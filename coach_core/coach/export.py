@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from coach_core.types import Citation, Message, Persona, Thread, TurnRecord
+from coach_core.types import Citation, Message, Persona, Thread, TurnRecord, Usage
 
 
 def markdown(
@@ -89,9 +89,9 @@ def _value(value: Any) -> Any:
         return str(value)
     if isinstance(value, datetime):
         return value.isoformat()
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    if isinstance(value, Usage):
         return dataclasses.asdict(value)
-    return list(value) if isinstance(value, tuple) else dict(value)
+    return dict(value) if isinstance(value, Mapping) else list(value)
 
 
 def _one_line(text: str, most: int = 300) -> str:
