@@ -1,0 +1,109 @@
+"""Files on their way in: dropped, read, ready, or in trouble with a way out.
+
+Invariant: a file is handed over once; the field is empty again at once, and where each file stands is
+asked of the Coach, so that a reload loses nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import streamlit as st
+
+from coach_core.types import Actor, IngestProgress
+from coach_core.ui import marks, shared, widgets
+
+if TYPE_CHECKING:
+    from coach_core.coach import Coach
+
+UNITS = {"reading": "page", "chunking": "passage", "embedding": "passage", "ready": "passage"}
+SAYS = {"queued": "waits its turn", "reading": "reading", "chunking": "cutting into passages", "embedding": "embedding"}
+KINDS = "PDF, DOCX, Markdown, text, HTML, CSV"
+
+
+def drop(label: str, key: str, into: Callable[[], UUID], replace: UUID | None = None) -> None:
+    """A field for files; what is dropped goes into the collection that `into()` names, at once."""
+    count = st.session_state.get(f"{key}_count", 0)
+    st.file_uploader(
+        label,
+        accept_multiple_files=replace is None,
+        key=f"{key}_{count}",
+        on_change=_send,
+        args=(key, into, replace),
+        help=f"{KINDS}. Words in it are found as soon as it is read; its meaning follows.",
+    )
+
+
+@shared.safely
+def _send(key: str, into: Callable[[], UUID], replace: UUID | None) -> None:
+    count = st.session_state.get(f"{key}_count", 0)
+    given = st.session_state.get(f"{key}_{count}")
+    files = given if isinstance(given, list) else [given] if given else []
+    st.session_state[f"{key}_count"] = count + 1
+    if files:
+        coach, actor, collection = shared.coach(), shared.actor(), into()
+        for file in files:
+            coach.upload(actor, collection, file.name, file.getvalue(), replace)
+
+
+def busy(coach: Coach, actor: Actor) -> bool:
+    """Whether something is still on its way, so that it is worth looking again soon."""
+    done, total = coach.embedding_progress(actor)
+    return done < total or any(p.stage not in {"ready", "failed"} for _, p in coach.uploads(actor))
+
+
+def progress(coach: Coach, actor: Actor) -> None:
+    """One line a file, the newest first; call it inside a fragment."""
+    uploads = coach.uploads(actor)
+    for upload, step in reversed(uploads):
+        with st.container(border=True, key=f"upload_{upload}", gap="xsmall"):
+            _line(coach, actor, upload, step)
+    ended = [upload for upload, step in uploads if step.stage == "ready"]
+    if len(ended) > 1:
+        st.button("Clear those that are in", type="tertiary", on_click=_dismiss, args=(coach, actor, ended))
+
+
+def _line(coach: Coach, actor: Actor, upload: UUID, step: IngestProgress) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(f"{_sign(step)} **{marks.plain(step.name)}** {_say(step)}", width="stretch")
+        if step.stage == "failed":
+            st.button(
+                "Try again", icon=":material/refresh:", key=f"retry_{upload}", on_click=shared.safely(coach.retry_upload),
+                args=(actor, upload),
+            )  # fmt: skip
+        if step.stage in {"failed", "ready"}:
+            label = "Remove" if step.stage == "failed" else "Done"
+            st.button(
+                label, icon=":material/close:", type="tertiary", key=f"dismiss_{upload}", on_click=_dismiss,
+                args=(coach, actor, [upload]),
+            )  # fmt: skip
+    if step.stage == "failed":
+        st.markdown(f":red[{marks.plain(step.error)}]")
+    elif step.stage != "ready":
+        st.progress(min(1.0, step.done / step.total) if step.total else 0.0)
+
+
+@shared.safely
+def _dismiss(coach: Coach, actor: Actor, uploads: list[UUID]) -> None:
+    for upload in uploads:
+        coach.dismiss_upload(actor, upload)
+
+
+def _sign(step: IngestProgress) -> str:
+    return {"failed": ":red[:material/error:]", "ready": ":green[:material/check_circle:]"}.get(
+        step.stage, ":gray[:material/hourglass_top:]"
+    )
+
+
+def _say(step: IngestProgress) -> str:
+    if step.stage == "failed":
+        return ""
+    if step.duplicate:
+        return ":gray[was here already; nothing was added]"
+    unit = UNITS.get(step.stage, "")
+    if step.stage == "ready":
+        return f":gray[is in, {widgets.count(step.total, unit)}]"
+    much = f", {step.done:,} of {widgets.count(step.total, unit)}" if step.total else ""
+    return f":gray[{SAYS[step.stage]}{much}]"

@@ -1,0 +1,357 @@
+"""Knowledge: collections of documents, what is in them, and what a persona would find there.
+
+Invariant: what goes on by itself (files coming in, meaning catching up) is drawn in one fragment that
+looks again; it opens no dialog, so that a look never takes away what the person is doing.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import pandas as pd
+import streamlit as st
+
+from coach_core.access import allowed, require
+from coach_core.errors import InputError
+from coach_core.types import Actor, Collection, Document, Passage, Persona
+from coach_core.ui import marks, shared, widgets
+from pages import _undo, _uploads
+
+if TYPE_CHECKING:
+    from coach_core.coach import Coach
+
+LOOK = 1.0  # seconds between two looks while something is on its way
+BUTTON = "documents_open"
+
+
+def page() -> None:
+    st.set_page_config(layout="wide")
+    with st.container(width=widgets.WIDE), shared.guard():
+        coach, actor = shared.coach(), shared.actor()
+        require(actor, "knowledge.read")
+        _page(coach, actor, allowed(actor.role, "knowledge.write"))
+
+
+def _page(coach: Coach, actor: Actor, writes: bool) -> None:
+    collections = coach.collections(actor)
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.title("Knowledge", width="content")
+        if writes and st.button("New collection", icon=":material/create_new_folder:"):
+            _create(coach, actor)
+    _undo.draw("knowledge")
+    if not collections:
+        with widgets.empty(":material/local_library:", "No collections yet", "Documents are kept in collections."):
+            if writes and st.button("Create the first collection", type="primary"):
+                _create(coach, actor)
+        return
+    left, right = st.columns([1, 3], gap="large")
+    with left:
+        chosen = _choose(collections)
+    with right:
+        _collection(coach, actor, chosen, writes)
+
+
+def _choose(collections: Sequence[Collection]) -> Collection:
+    names = [c.name for c in collections]
+    says = [
+        f"{widgets.count(c.documents, 'document')} \u00b7 {widgets.count(c.chunks, 'passage')}" for c in collections
+    ]
+    name = st.radio("Collections", names, captions=says, key="in", bind="query-params", format_func=shared.escape)
+    return collections[names.index(name)]
+
+
+def _collection(coach: Coach, actor: Actor, collection: Collection, writes: bool) -> None:
+    readers = [p for p in coach.personas(actor) if collection.id in p.draft.collections]
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.header(marks.plain(collection.name), width="content", anchor=False)
+        if writes and st.button("Delete collection", icon=":material/delete:", type="tertiary"):
+            _delete_collection(coach, actor, collection, readers)
+    if collection.description:
+        st.markdown(marks.plain(collection.description))
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+        for reader in readers:
+            st.badge(shared.escape(reader.name), icon=widgets.glyph(reader.draft.icon), color="primary")
+        if not readers:
+            st.badge("No persona reads this yet", icon=":material/visibility_off:", color="orange")
+        if writes:
+            st.page_link(widgets.page("personas"), label="Personas", query_params=widgets.link(), icon="")
+        if collection.licence:
+            st.badge(shared.escape(collection.licence), icon=":material/copyright:", color="grey")
+    inside, attempt = st.tabs(["Documents", "Try a search"], key="show", on_change="rerun", bind="query-params")
+    if inside.open:
+        with inside:
+            if writes:
+                into = partial(_id_of, collection)
+                _uploads.drop(f"Add documents ({_uploads.KINDS})", f"add_{collection.id}", into)
+            look = LOOK if _uploads.busy(coach, actor) else None
+            st.fragment(_documents, run_every=look, key="documents")(collection, writes)
+            _asked_for(coach, actor)
+    if attempt.open:
+        with attempt:
+            _search(coach, actor, collection)
+
+
+def _id_of(collection: Collection) -> UUID:
+    return collection.id
+
+
+# -- documents --------------------------------------------------------------------------------------
+
+
+def _documents(collection: Collection, writes: bool) -> None:
+    """Files on their way, how far meaning is, and the table; looks again while something goes on."""
+    with shared.guard():
+        coach, actor = shared.coach(), shared.actor()
+        _uploads.progress(coach, actor)
+        _meaning(*coach.embedding_progress(actor))
+        documents = coach.documents(actor, collection.id)
+        if not documents:
+            say = "Drop files above; each is read at once." if writes else "An admin has not added any yet."
+            with widgets.empty(":material/draft:", "No documents in this collection", say):
+                pass
+            return
+        bar = st.container(horizontal=True, vertical_alignment="center")
+        picked = _table(documents)
+        with bar:
+            _actions(picked, writes, len(documents))
+
+
+def _meaning(done: int, total: int) -> None:
+    if done < total:
+        st.progress(done / total, f"Found by words already; by meaning {done:,} of {total:,} passages so far")
+    elif total:
+        st.caption(f":material/done_all: All {total:,} passages are found by words and by meaning")
+
+
+def _table(documents: Sequence[Document]) -> list[Document]:
+    rows = [
+        {
+            "Document": d.title or d.name,
+            "Size": widgets.size(d.size),
+            "Pages": d.pages,
+            "Passages": d.chunks,
+            "By meaning": round(100 * d.embedded / d.chunks) if d.chunks else 0,
+            "Language": d.language,
+            "Added by": d.added_by,
+            "Added": d.created_at,
+        }
+        for d in documents
+    ]
+    columns = {
+        "Document": st.column_config.ButtonColumn(
+            type="tertiary", alignment="left", width="large", key=BUTTON, on_click=_open, args=(documents,)
+        ),
+        "Pages": st.column_config.NumberColumn(width="small"),
+        "Passages": st.column_config.NumberColumn(width="small", format="localized"),
+        "By meaning": st.column_config.ProgressColumn(format="%d %%", min_value=0, max_value=100, width="small"),
+        "Language": st.column_config.TextColumn(width="small"),
+        "Added": st.column_config.DatetimeColumn(format="D MMM YYYY, HH:mm", timezone=str(shared.zone())),
+    }
+    frame = pd.DataFrame(rows)
+    frame["Pages"] = frame["Pages"].astype("Int64")
+    state = st.dataframe(
+        frame, hide_index=True, height="content" if len(rows) <= 15 else 560, on_select="rerun", placeholder="",
+        selection_mode="multi-row", column_config=columns, key=_key(documents), alt="Documents",
+    )  # fmt: skip
+    return [documents[row] for row in state.selection.rows if row < len(documents)]
+
+
+def _key(documents: Sequence[Document]) -> str:
+    """Another set of rows is another table: a tick must never move on to another document."""
+    return f"documents_{zlib.crc32(b''.join(d.id.bytes for d in documents)):08x}"
+
+
+def _open(documents: Sequence[Document]) -> None:
+    st.session_state["document_asked"] = ("preview", [documents[st.session_state[BUTTON]["row"]]])
+
+
+def _actions(picked: Sequence[Document], writes: bool, total: int) -> None:
+    say = f"**{len(picked)} selected**" if picked else f":gray[{widgets.count(total, 'document')}]"
+    st.markdown(say, width="stretch")
+    for what, icon, most in (
+        ("Preview", ":material/visibility:", 1),
+        ("Replace", ":material/sync:", 1),
+        ("Delete", ":material/delete:", len(picked)),
+    ):
+        fits = bool(picked) and len(picked) <= most
+        if (writes or what == "Preview") and st.button(what, icon=icon, disabled=not fits, key=f"do_{what}"):
+            st.session_state["document_asked"] = (what.lower(), list(picked))
+            st.rerun(scope="app")
+
+
+def _asked_for(coach: Coach, actor: Actor) -> None:
+    """Open the dialog that was asked for within the fragment."""
+    what, documents = st.session_state.pop("document_asked", ("", []))
+    if what == "preview":
+        _preview(coach, actor, documents[0])
+    elif what == "replace":
+        _replace(coach, actor, documents[0])
+    elif what == "delete":
+        _delete(coach, actor, documents)
+
+
+@st.dialog("Document", width="large", position="right", icon=":material/description:")
+def _preview(coach: Coach, actor: Actor, document: Document) -> None:
+    with shared.guard():
+        st.subheader(marks.plain(document.title or document.name), anchor=False)
+        facts = [
+            document.name,
+            widgets.size(document.size),
+            widgets.count(document.chunks, "passage"),
+            document.language,
+        ]
+        st.caption(" \u00b7 ".join(marks.plain(f) for f in facts if f))
+        stored, data = coach.document_file(actor, document.id)
+        st.download_button(
+            "Download", data, stored.name, stored.media_type, icon=":material/download:", on_click="ignore"
+        )
+        if stored.media_type != "application/pdf":
+            _text(coach, actor, document)
+            return
+        text, original = st.tabs(["Text", "PDF"], key="preview_as", on_change="rerun")
+        with text:
+            _text(coach, actor, document)
+        if original.open:
+            with original:
+                st.pdf(data, height=720, alt=document.name)
+
+
+def _text(coach: Coach, actor: Actor, document: Document) -> None:
+    """The text as it was read, one page or section at a time."""
+    text, places = coach.document_text(actor, document.id)
+    if not places:
+        st.markdown(marks.plain(text))
+        return
+    numbers = range(len(places))
+    at = st.selectbox("Page or section", numbers, format_func=lambda i: _place(places[i][0], i), key="place")
+    _, start, end = places[at or 0]
+    with st.container(border=True):
+        st.markdown(marks.plain(text[start:end].strip()) or ":gray[no text here]")
+
+
+def _place(name: str | int, index: int) -> str:
+    return f"Page {name}" if str(name).isdigit() else str(name) or f"Part {index + 1}"
+
+
+@st.dialog("Replace document", icon=":material/sync:")
+def _replace(coach: Coach, actor: Actor, document: Document) -> None:
+    st.markdown(
+        f"The new file takes the place of **{marks.plain(document.title or document.name)}**. "
+        "Answers that cite the old one keep their passages."
+    )
+    given = st.file_uploader("New file", key="replacement", label_visibility="collapsed")
+    if st.button("Replace", type="primary", disabled=given is None) and given is not None:
+        with shared.guard():
+            coach.upload(actor, document.collection_id, given.name, given.getvalue(), document.id)
+            st.rerun()
+
+
+@st.dialog("Delete documents", icon=":material/delete:")
+def _delete(coach: Coach, actor: Actor, documents: Sequence[Document]) -> None:
+    passages = widgets.count(sum(d.chunks for d in documents), "passage")
+    st.markdown(f"This takes **{widgets.count(len(documents), 'document')}** with **{passages}** away for good:")
+    st.markdown("\n".join(f"- {marks.plain(d.title or d.name)}" for d in documents[:8]))
+    if len(documents) > 8:
+        st.caption(f"and {len(documents) - 8} more")
+    st.caption("Passages that answers cite stay with those answers.")
+    with st.container(horizontal=True, horizontal_alignment="right"):
+        if st.button("Keep"):
+            st.rerun()
+        if st.button("Delete", type="primary", key="really_delete"):
+            with shared.guard():
+                for document in documents:
+                    coach.delete_document(actor, document.id)
+                _undo.offer("knowledge", f"{widgets.count(len(documents), 'document')} deleted.")
+                st.rerun()
+
+
+# -- collections ------------------------------------------------------------------------------------
+
+
+@st.dialog("New collection", icon=":material/create_new_folder:")
+def _create(coach: Coach, actor: Actor) -> None:
+    with st.form("collection", border=False):
+        name = st.text_input("Name", max_chars=80)
+        description = st.text_area("What is in it (optional)", max_chars=500, height=80)
+        licence = st.text_input("Licence (optional)", max_chars=200, placeholder="CC BY 4.0, our own, ...")
+        if st.form_submit_button("Create", type="primary"):
+            with shared.guard():
+                if not name.strip():
+                    raise InputError("The collection has no name. Give it one.")
+                made = coach.create_collection(actor, name.strip(), description.strip(), licence.strip())
+                st.session_state["in"] = made.name
+                st.rerun()
+
+
+@st.dialog("Delete collection", icon=":material/delete:")
+def _delete_collection(coach: Coach, actor: Actor, collection: Collection, readers: Sequence[Persona]) -> None:
+    st.markdown(
+        f"**{marks.plain(collection.name)}** goes for good, with **{widgets.count(collection.documents, 'document')}** "
+        f"and **{widgets.count(collection.chunks, 'passage')}**."
+    )
+    if readers:
+        names = ", ".join(marks.plain(r.name) for r in readers)
+        st.warning(f"{names} will answer without it.", icon=":material/warning:")
+    st.caption("Passages that answers cite stay with those answers.")
+    sure = st.checkbox("Yes, all of it") if collection.documents else True
+    with st.container(horizontal=True, horizontal_alignment="right"):
+        if st.button("Keep"):
+            st.rerun()
+        if st.button("Delete", type="primary", disabled=not sure, key="really_delete_collection"):
+            with shared.guard():
+                coach.delete_collection(actor, collection.id)
+                st.session_state.pop("in", None)
+                _undo.offer("knowledge", f"{marks.plain(collection.name)} deleted.")
+                st.rerun()
+
+
+# -- search -----------------------------------------------------------------------------------------
+
+
+def _search(coach: Coach, actor: Actor, collection: Collection) -> None:
+    here = "This collection alone"
+    personas = {f"As {p.name}": p for p in coach.personas(actor)}
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        text = st.text_input(
+            "Ask as a person would", key="try", bind="query-params", type="search", icon=":material/search:",
+            placeholder="How do I plan my week?", label_visibility="collapsed",
+        )  # fmt: skip
+        scope = st.selectbox("Where", [here, *personas], key="as", label_visibility="collapsed", width=240)
+    if not (text or "").strip():
+        st.caption("The passages that would go with a question, best first, with their places by words and by meaning.")
+        return
+    persona = personas.get(scope)
+    where = list(persona.draft.collections) if persona else [collection.id]
+    found = coach.search(actor, text, collections=where)
+    if not found:
+        with widgets.empty(":material/search_off:", "Nothing fits", "Other words may, or a document that answers it."):
+            pass
+    for number, passage in enumerate(found, 1):
+        _passage(number, passage)
+
+
+def _passage(number: int, passage: Passage) -> None:
+    with st.container(border=True, gap="xsmall"):
+        place = [f"p. {passage.page}" if passage.page else "", f"row {passage.row}" if passage.row else ""]
+        where = ", ".join(p for p in (passage.title, passage.section, *place) if p)
+        with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+            st.markdown(f"**{number}. {marks.plain(where)}**", width="stretch")
+            st.badge(f"fit {passage.score:.2f}", color="primary", help="Words and meaning together; 1 is the best")
+            st.badge(_rank("words", passage.rank_words), color="grey", help=_score("bm25", passage.score_words))
+            st.badge(_rank("meaning", passage.rank_meaning), color="grey", help=_score("cosine", passage.score_meaning))
+        st.markdown(marks.plain(passage.text))
+
+
+def _rank(side: str, rank: int | None) -> str:
+    return f"{side} no. {rank}" if rank else f"{side} \u2013"
+
+
+def _score(name: str, score: float | None) -> str:
+    return f"{name} {score:.3f}" if score is not None else "not found by this side"
+
+
+page()

@@ -1,0 +1,225 @@
+"""Settings: what is connected, each setting with where it comes from, who uses the app, what was changed.
+
+Invariant: no key is ever shown, only whether it is set; keys are set in the environment or .env alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast, get_args
+
+import pandas as pd
+import streamlit as st
+
+from coach_core.access import require
+from coach_core.types import Actor, BackendInfo, Check, Role, User
+from coach_core.ui import marks, shared, widgets
+
+if TYPE_CHECKING:
+    from coach_core.coach import Coach
+
+TABS = ["Connections", "Values", "Profiles", "Log"]
+STATES = {
+    "ok": (":material/check_circle:", "green", "works"),
+    "warn": (":material/warning:", "orange", "look at this"),
+    "fail": (":material/error:", "red", "does not work"),
+}
+GROUPS = {
+    "Who answers": "backend fallback model openai_api_key openai_base_url local_model local_model_context",
+    "What goes with a question": "history_messages history_tokens passages memories context_deadline embedder reranker",
+    "An answer's limits": "answer_tokens temperature first_token_timeout token_timeout turn_timeout tool_rounds",
+    "This server": "home database_url host port message_chars upload_mb log_level script",
+}
+STEPS = """\
+**A model behind an API**
+
+1. Make a key at the vendor, or take the address of any server that speaks the same API.
+2. Write it into the file `.env` beside `app.py`: `OPENAI_API_KEY=...`, and for another server also
+   `OPENAI_BASE_URL=http://127.0.0.1:8000/v1`.
+3. Start the app again, come back here and press **Test**.
+
+**A model on this machine, without any key**
+
+1. Write `COACH_LOCAL_MODEL=/path/to/model.gguf` into `.env`; the name of a model on a hub works too.
+2. Start the app again and press **Test** beside *Local model*; the first start takes a moment.
+
+The backend under **Values** answers wherever a persona or a thread does not name its own.
+"""
+
+
+def page() -> None:
+    with shared.guard():
+        coach, actor = shared.coach(), shared.actor()
+        require(actor, "settings")
+        st.title("Settings")
+        draws = (_connections, _values, _profiles, _log)
+        for tab, draw in zip(st.tabs(TABS, key="part", on_change="rerun", bind="query-params"), draws, strict=True):
+            if tab.open:
+                with tab:
+                    draw(coach, actor)
+
+
+# -- connections ------------------------------------------------------------------------------------
+
+
+def _connections(coach: Coach, actor: Actor) -> None:
+    st.subheader("Models", anchor=False)
+    default = coach.default_backend()
+    for info in coach.backends(actor):
+        with st.container(border=True, key=f"backend_{info.name}", gap="xsmall"):
+            _backend(coach, actor, info, info.name == default)
+    with st.expander("How to connect a model", icon=":material/cable:"):
+        st.markdown(STEPS)
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.subheader("Everything else", anchor=False, width="content")
+        again = st.button("Check everything", icon=":material/health_and_safety:")
+    checks: Sequence[Check] | None = st.session_state.get("_checks")
+    if again or checks is None:
+        with st.spinner("Looking at the database, the documents and each model", show_time=True):
+            st.session_state["_checks"] = checks = coach.doctor(actor)
+    for check in checks:
+        _check(check)
+
+
+def _backend(coach: Coach, actor: Actor, info: BackendInfo, default: bool) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+        model = f" :gray[{marks.plain(info.model)}]" if info.model else ""
+        st.markdown(f"**{marks.plain(info.label)}**{model}", width="stretch")
+        if default:
+            st.badge("answers by default", color="primary")
+        if info.needs_key:
+            key = "key or address set" if info.ready else "key missing"
+            st.badge(key, color="grey" if info.ready else "orange", icon=":material/key:")
+        pressed = st.button("Test", icon=":material/network_check:", key=f"test_{info.name}", disabled=not info.ready)
+    if pressed:
+        with st.spinner(f"Asking {info.label}", show_time=True):
+            st.session_state[f"_test_{info.name}"] = coach.test_backend(actor, info.name)
+    check: Check | None = st.session_state.get(f"_test_{info.name}")
+    if check is not None:
+        _check(check)
+    elif not info.ready:
+        st.markdown(f":gray[{marks.plain(info.why)}]")
+
+
+def _check(check: Check) -> None:
+    icon, colour, _ = STATES[check.state]
+    took = f" :gray[{shared.seconds(check.milliseconds)}]" if check.milliseconds is not None else ""
+    mend = f"  \n{marks.plain(check.mend)}" if check.mend and check.state != "ok" else ""
+    name = marks.plain(check.name.replace("_", " ").capitalize())
+    st.markdown(f":{colour}[{icon}] **{name}** {marks.plain(check.detail)}{took}{mend}")
+
+
+# -- values -----------------------------------------------------------------------------------------
+
+
+def _values(coach: Coach, actor: Actor) -> None:
+    st.caption(
+        "A value comes from the first that has it: command line, environment, .env, secrets.toml, "
+        "this page, default. Keys and addresses never come from this page."
+    )
+    rows = {name: (value, where) for name, value, where in coach.settings_view(actor)}
+    about = coach.settings_help(actor)
+    named = {n for names in GROUPS.values() for n in names.split()}
+    groups = {**GROUPS, "More": " ".join(n for n in rows if n not in named)}
+    for title, names in groups.items():
+        present = [n for n in names.split() if n in rows]
+        if present:
+            st.subheader(title, anchor=False)
+        for name in present:
+            says, changeable = about.get(name, ("", False))
+            _value(coach, actor, name, *rows[name], says, changeable)
+
+
+def _value(coach: Coach, actor: Actor, name: str, value: str, where: str, says: str, changeable: bool) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"setting_{name}"):
+        st.markdown(f"**{_label(name)}**  \n:gray[:small[{marks.plain(says)}]]", width="stretch")
+        missing = value == "missing"
+        st.badge(
+            shared.escape(value) or "none", color="orange" if missing else "primary" if where != "default" else "grey"
+        )
+        st.markdown(f":gray[:small[{marks.plain(where)}]]", width=100)
+        wins = where not in {"default", "settings table"}
+        tip = f"Set in the {where}, which wins over this page" if wins else f"Change {_label(name).lower()}"
+        with st.container(width=110):
+            if changeable and st.button(
+                "Change", icon=":material/edit:", type="tertiary", key=f"change_{name}", disabled=wins, help=tip
+            ):
+                _change(coach, actor, name, value if where == "settings table" else "", value, says)
+
+
+@st.dialog("Change a setting", icon=":material/edit:")
+def _change(coach: Coach, actor: Actor, name: str, own: str, value: str, says: str) -> None:
+    st.markdown(f"**{_label(name)}**  \n{marks.plain(says)}")
+    with st.form("setting", border=False):
+        given = st.text_input("Value", own, placeholder=value or "none")
+        st.caption("Leave it empty to go back to the default. It holds from the next question on.")
+        if st.form_submit_button("Save", type="primary"):
+            with shared.guard():
+                coach.change_setting(actor, name, given.strip())
+                st.rerun()
+
+
+def _label(name: str) -> str:
+    words = name.replace("_", " ").replace("openai api", "API").replace("openai", "API").replace("mb", "(MB)")
+    words = words.replace("url", "URL")
+    return words[0].upper() + words[1:]
+
+
+# -- profiles ---------------------------------------------------------------------------------------
+
+
+def _profiles(coach: Coach, actor: Actor) -> None:
+    st.caption("Local profiles without passwords, to try people and roles. Choose one at the bottom of the sidebar.")
+    for user in coach.profiles():
+        with st.container(horizontal=True, vertical_alignment="center", key=f"user_{user.id}"):
+            st.markdown(f"**{marks.plain(user.name)}**", width="stretch")
+            st.badge(user.role, color="primary" if user.id == actor.user_id else "grey")
+            st.caption(f"since {widgets.ago(user.created_at)}", width="content", help=shared.exact(user.created_at))
+            mine = user.id == actor.user_id
+            if st.button(
+                "Remove", icon=":material/person_remove:", type="tertiary", key=f"remove_{user.id}", disabled=mine,
+                help="The profile you are using" if mine else None,
+            ):  # fmt: skip
+                _remove(coach, actor, user)
+    with st.form("profile", clear_on_submit=True), st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.text_input("New profile", max_chars=80, placeholder="Name")
+        role = st.selectbox("Role", [r for r in get_args(Role) if r != "owner"], 1)
+        if st.form_submit_button("Add", icon=":material/person_add:"):
+            with shared.guard():
+                coach.add_profile(actor, name, cast("Role", role))
+                st.rerun()
+
+
+@st.dialog("Remove profile", icon=":material/person_remove:")
+def _remove(coach: Coach, actor: Actor, user: User) -> None:
+    st.markdown(f"**{marks.plain(user.name)}** ({user.role}) can no longer be chosen, and its threads with it.")
+    with st.container(horizontal=True, horizontal_alignment="right"):
+        if st.button("Keep"):
+            st.rerun()
+        if st.button("Remove", type="primary", key="really_remove"):
+            with shared.guard():
+                coach.delete_profile(actor, user.id)
+                st.rerun()
+
+
+# -- log --------------------------------------------------------------------------------------------
+
+
+def _log(coach: Coach, actor: Actor) -> None:
+    entries = coach.audit(actor)
+    if not entries:
+        with widgets.empty(":material/history:", "Nothing was changed yet", "Who changed what is kept here."):
+            return
+    frame = pd.DataFrame(
+        {
+            "When": [e.at for e in entries],
+            "Who": [e.actor for e in entries],
+            "Did": [e.action for e in entries],
+            "To": [e.subject for e in entries],
+        }
+    )
+    when = st.column_config.DatetimeColumn(format="D MMM YYYY, HH:mm:ss", timezone=str(shared.zone()))
+    st.dataframe(frame, hide_index=True, column_config={"When": when}, alt="What was changed")
+
+
+page()

@@ -1,0 +1,460 @@
+"""An in-memory stand-in for the facade, so that AppTest sees the pages and nothing beneath them.
+
+Invariant: it answers with the same values and the same errors as coach_core.coach.Coach, and
+test_fake_admin.py holds its signatures against the real ones.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID
+
+from coach_core.access import require
+from coach_core.errors import BadSetting, CoachError, CollectionNotFound, DocumentNotFound, NameTaken, PersonaNotFound
+from coach_core.types import (
+    Actor,
+    BackendInfo,
+    Check,
+    Citation,
+    Collection,
+    Document,
+    Event,
+    IngestProgress,
+    Message,
+    Part,
+    Passage,
+    Persona,
+    PersonaDraft,
+    PersonaVersion,
+    Role,
+    StoredFile,
+    Thread,
+    ThreadHit,
+    ThreadQuery,
+    TurnRecord,
+    Usage,
+    User,
+    new_id,
+)
+
+if TYPE_CHECKING:
+    from coach_core.metrics import Report
+
+NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+
+
+class FakeCoach:
+    """People, personas, threads and documents in dictionaries; `trouble` is raised by the next call."""
+
+    def __init__(self) -> None:
+        self.users = {role: User(new_id(), role.title(), role, NOON) for role in _ROLES}
+        self.versions: dict[UUID, list[PersonaVersion]] = {}
+        self.gone_personas: set[UUID] = set()
+        self.rows: dict[UUID, Thread] = {}
+        self.talk: dict[UUID, list[Message]] = {}
+        self.groups: dict[UUID, Collection] = {}
+        self.papers: dict[UUID, Document] = {}
+        self.bytes: dict[UUID, bytes] = {}
+        self.texts: dict[UUID, str] = {}
+        self.jobs: list[tuple[UUID, IngestProgress]] = []
+        self.report: Report | None = None
+        self.settings_rows: list[tuple[str, str, str]] = []
+        self.asked: list[Any] = []
+        self.turns: dict[UUID, tuple[TurnRecord, list[Event]]] = {}
+
+    # People
+    def profiles(self) -> list[User]:
+        return list(self.users.values())
+
+    def owner(self) -> Actor:
+        return self.as_role("owner")
+
+    def as_role(self, role: Role) -> Actor:
+        user = self.users[role]
+        return Actor(user.id, role, user.name)
+
+    def actor_for(self, user_id: UUID, channel: str = "web") -> Actor:
+        user = next(u for u in self.users.values() if u.id == user_id)
+        return Actor(user.id, user.role, user.name, channel=channel)
+
+    def add_profile(self, actor: Actor, name: str, role: Role) -> User:
+        require(actor, "profiles")
+        if any(u.name == name for u in self.users.values()):
+            raise NameTaken(f"There is a profile called {name} already. Choose another name.")
+        user = User(new_id(), name, role, NOON)
+        self.users[name] = user  # type: ignore[index]
+        return user
+
+    def delete_profile(self, actor: Actor, user_id: UUID) -> None:
+        require(actor, "profiles")
+        self.users = {k: u for k, u in self.users.items() if u.id != user_id}
+
+    # Personas
+    def personas(self, actor: Actor) -> list[Persona]:
+        require(actor, "personas.read")
+        return [self._persona(i) for i in self.versions if i not in self.gone_personas]
+
+    def tool_names(self, actor: Actor) -> list[str]:
+        require(actor, "personas.read")
+        return ["search_documents"]
+
+    def persona(self, actor: Actor, id_or_slug: UUID | str) -> Persona:
+        require(actor, "personas.read")
+        for persona_id in self.versions:
+            if str(id_or_slug) in (str(persona_id), self._persona(persona_id).slug):
+                return self._persona(persona_id)
+        raise PersonaNotFound
+
+    def save_persona(
+        self, actor: Actor, draft: PersonaDraft, persona_id: UUID | None = None, note: str = ""
+    ) -> Persona:
+        require(actor, "personas.write")
+        if any(p.name.lower() == draft.name.lower() and p.id != persona_id for p in self.personas(actor)):
+            raise NameTaken(f"There is a persona called {draft.name} already. Choose another name.")
+        persona_id = persona_id or new_id()
+        past = self.versions.setdefault(persona_id, [])
+        past.append(PersonaVersion(new_id(), persona_id, len(past) + 1, draft, NOON, actor.name, note))
+        return self._persona(persona_id)
+
+    def persona_versions(self, actor: Actor, id: UUID) -> list[PersonaVersion]:
+        require(actor, "personas.write")
+        return list(reversed(self.versions[id]))
+
+    def restore_persona(self, actor: Actor, id: UUID, version: int) -> Persona:
+        old = next(v for v in self.versions[id] if v.version == version)
+        return self.save_persona(actor, old.draft, id, f"Restored version {version}")
+
+    def duplicate_persona(self, actor: Actor, id: UUID) -> Persona:
+        draft = self._persona(id).draft
+        return self.save_persona(actor, dataclasses.replace(draft, name=f"{draft.name} (copy)"))
+
+    def delete_persona(self, actor: Actor, id: UUID) -> None:
+        require(actor, "personas.write")
+        self.gone_personas.add(id)
+
+    def undelete_persona(self, actor: Actor, id: UUID) -> None:
+        require(actor, "personas.write")
+        self.gone_personas.discard(id)
+
+    def _persona(self, persona_id: UUID) -> Persona:
+        last = self.versions[persona_id][-1]
+        slug = re.sub(r"\W+", "-", last.draft.name.lower())
+        return Persona(persona_id, slug, last.version, last.id, last.draft, NOON, NOON)
+
+    # Threads
+    def new_thread(self, actor: Actor, persona_id: UUID, *, title: str = "", backend: str | None = None) -> Thread:
+        require(actor, "chat")
+        thread = Thread(new_id(), actor.user_id, title, persona_id, NOON, NOON, backend=backend)
+        self.rows[thread.id], self.talk[thread.id] = thread, []
+        return thread
+
+    def say(self, thread: Thread, *texts: str, status: str = "complete", when: datetime = NOON) -> None:
+        """Put turns into a thread: question, answer, question, ..."""
+        for text in texts:
+            talk = self.talk[thread.id]
+            speaker: Literal["user", "assistant"] = "assistant" if len(talk) % 2 else "user"
+            done: Any = status if speaker == "assistant" else "complete"
+            part = Part("text", text=text)
+            talk.append(Message(new_id(), thread.id, None, speaker, (part,), text, done, when))
+        self.rows[thread.id] = dataclasses.replace(self.rows[thread.id], updated_at=when)
+
+    def thread(self, actor: Actor, id: UUID) -> Thread:
+        return self.rows[id]
+
+    def threads(self, actor: Actor, query: ThreadQuery) -> tuple[list[ThreadHit], int]:
+        require(actor, "threads")
+        self.asked.append(query)
+        hits = [h for t in self.rows.values() if (h := self._hit(t, query)) and t.owner_id == actor.user_id]
+        hits.sort(key=lambda h: h.thread.updated_at, reverse=True)
+        return hits[query.offset : query.offset + query.limit], len(hits)
+
+    def _hit(self, thread: Thread, query: ThreadQuery) -> ThreadHit | None:
+        if bool(thread.deleted_at) != query.deleted:
+            return None
+        if not query.deleted and bool(thread.archived_at) != query.archived:
+            return None
+        if query.persona_id and thread.persona_id != query.persona_id:
+            return None
+        if query.backend and (thread.backend or "extractive") != query.backend:
+            return None
+        if (query.since and thread.updated_at < query.since) or (query.until and thread.updated_at >= query.until):
+            return None
+        talk, found = self.talk[thread.id], None
+        if query.text:
+            found = next((m for m in talk if query.text.lower() in m.text.lower()), None)
+            if found is None:
+                return None
+        snippet = re.sub(f"(?i)({re.escape(query.text)})", r"**\1**", found.text) if found else ""
+        broken = any(m.status == "interrupted" for m in talk)
+        name = self._persona(thread.persona_id).name
+        last = thread.backend or "extractive"
+        return ThreadHit(thread, name, len(talk), last, broken, snippet, found.id if found else None)
+
+    def recent(self, actor: Actor, limit: int = 12) -> list[Thread]:
+        require(actor, "threads")
+        return [h.thread for h in self.threads(actor, ThreadQuery(limit=limit))[0]]
+
+    def rename(self, actor: Actor, id: UUID, title: str) -> Thread:
+        return self._change(id, title=title)
+
+    def archive(self, actor: Actor, ids: Sequence[UUID]) -> int:
+        return len([self._change(i, archived_at=NOON) for i in ids])
+
+    def unarchive(self, actor: Actor, ids: Sequence[UUID]) -> int:
+        return len([self._change(i, archived_at=None) for i in ids])
+
+    def delete_threads(self, actor: Actor, ids: Sequence[UUID]) -> int:
+        return len([self._change(i, deleted_at=NOON) for i in ids])
+
+    def undelete_threads(self, actor: Actor, ids: Sequence[UUID]) -> int:
+        return len([self._change(i, deleted_at=None) for i in ids])
+
+    def export(self, actor: Actor, id: UUID, format: str) -> str:
+        lines = [m.text for m in self.talk[id]]
+        if format == "json":
+            return json.dumps({"title": self.rows[id].title, "messages": lines})
+        return "\n\n".join([f"# {self.rows[id].title}", *lines])
+
+    def _change(self, thread_id: UUID, **values: Any) -> Thread:
+        self.rows[thread_id] = dataclasses.replace(self.rows[thread_id], **values)
+        return self.rows[thread_id]
+
+    def messages(self, actor: Actor, thread_id: UUID) -> list[Message]:
+        return self.talk[thread_id]
+
+    def citations(self, actor: Actor, message_ids: Sequence[UUID]) -> dict[UUID, list[Citation]]:
+        return {}
+
+    # Turns: answered at once, with the persona's name in the answer.
+    def start(
+        self,
+        actor: Actor,
+        thread_id: UUID,
+        text: str,
+        *,
+        files: Sequence[StoredFile] = (),
+        backend: str | None = None,
+        key: str | None = None,
+    ) -> TurnRecord:
+        thread = self.rows[thread_id]
+        persona = self._persona(thread.persona_id)
+        answer = f"{persona.name} (version {persona.version}) heard: {text}"
+        self.say(thread, text, answer)
+        question, reply = self.talk[thread_id][-2:]
+        turn = TurnRecord(new_id(), thread_id, question.id, reply.id, actor.user_id, "completed", "extractive", NOON)
+        events = [
+            Event("start", turn.id, 1, backend="extractive"),
+            Event("text", turn.id, 2, text=answer),
+            Event("done", turn.id, 3, status="completed", usage=Usage(3, 5)),
+        ]
+        self.turns[turn.id] = (turn, events)
+        return turn
+
+    def tail(
+        self,
+        actor: Actor,
+        turn_id: UUID,
+        after: int = 0,
+        poll: float = 0.2,
+    ) -> Iterator[Event | None]:
+        yield from self.turns[turn_id][1][after:]
+
+    def running(self, actor: Actor, thread_id: UUID) -> TurnRecord | None:
+        return None
+
+    def turn(self, actor: Actor, turn_id: UUID) -> TurnRecord:
+        return self.turns[turn_id][0]
+
+    # Files and knowledge
+    def attach(self, actor: Actor, name: str, data: bytes) -> StoredFile:
+        stored = StoredFile(new_id(), "0" * 64, name, "image/png", len(data), NOON)
+        self.bytes[stored.id] = data
+        return stored
+
+    def file(self, actor: Actor, file_id: UUID) -> tuple[StoredFile, bytes]:
+        data = self.bytes[file_id]
+        return StoredFile(file_id, "0" * 64, "file", "image/png", len(data), NOON), data
+
+    def collections(self, actor: Actor) -> list[Collection]:
+        require(actor, "knowledge.read")
+        return [self._counted(c) for c in self.groups.values()]
+
+    def create_collection(self, actor: Actor, name: str, description: str = "", licence: str = "") -> Collection:
+        require(actor, "knowledge.write")
+        if any(c.name.lower() == name.lower() for c in self.groups.values()):
+            raise NameTaken(f"There is a collection called {name} already. Choose another name.")
+        group = Collection(new_id(), name, description, 1, NOON, licence=licence)
+        self.groups[group.id] = group
+        return group
+
+    def delete_collection(self, actor: Actor, id: UUID) -> None:
+        require(actor, "knowledge.write")
+        self.papers = {k: d for k, d in self.papers.items() if d.collection_id != id}
+        del self.groups[id]
+
+    def _counted(self, group: Collection) -> Collection:
+        papers = [d for d in self.papers.values() if d.collection_id == group.id]
+        return dataclasses.replace(group, documents=len(papers), chunks=sum(d.chunks for d in papers))
+
+    def put(self, group: Collection, name: str, text: str, **values: Any) -> Document:
+        """A document that is already read, `text` split into one passage a line."""
+        chunks = len(text.splitlines())
+        known: dict[str, Any] = {"embedded": chunks, "language": "en", "added_by": "Admin", **values}
+        paper = Document(
+            new_id(), group.id, name, name, "text/plain", len(text), "0" * 64, "ready", NOON,
+            chunks=chunks, **known,
+        )  # fmt: skip
+        self.papers[paper.id], self.texts[paper.id] = paper, text
+        self.bytes[paper.id] = text.encode()
+        return paper
+
+    def documents(self, actor: Actor, collection_id: UUID | None = None) -> list[Document]:
+        require(actor, "knowledge.read")
+        return [d for d in self.papers.values() if collection_id in (None, d.collection_id)]
+
+    def document(self, actor: Actor, id: UUID) -> Document:
+        require(actor, "knowledge.read")
+        if id not in self.papers:
+            raise DocumentNotFound
+        return self.papers[id]
+
+    def document_text(self, actor: Actor, id: UUID) -> tuple[str, list[tuple[int | str, int, int]]]:
+        text, marks, at = self.texts[id], list[tuple[int | str, int, int]](), 0
+        for number, line in enumerate(text.splitlines(keepends=True), 1):
+            marks.append((number, at, at + len(line)))
+            at += len(line)
+        return text, marks
+
+    def document_file(self, actor: Actor, id: UUID) -> tuple[StoredFile, bytes]:
+        paper = self.document(actor, id)
+        return StoredFile(id, "0" * 64, paper.name, paper.media_type, paper.size, NOON), self.bytes[id]
+
+    def upload(self, actor: Actor, collection_id: UUID, name: str, data: Any, replace: UUID | None = None) -> UUID:
+        require(actor, "knowledge.write")
+        if collection_id not in self.groups:
+            raise CollectionNotFound
+        raw = data if isinstance(data, bytes) else data.read_bytes()
+        job = new_id()
+        if not raw:
+            progress = IngestProgress(None, name, "failed", error="The file is empty (0 bytes).")
+        else:
+            if replace:
+                del self.papers[replace]
+            paper = self.put(self.groups[collection_id], name, raw.decode("utf-8", "replace"))
+            progress = IngestProgress(paper.id, name, "ready", paper.chunks, paper.chunks)
+        self.jobs.append((job, progress))
+        return job
+
+    def uploads(self, actor: Actor) -> list[tuple[UUID, IngestProgress]]:
+        return list(self.jobs)
+
+    def delete_document(self, actor: Actor, id: UUID) -> None:
+        require(actor, "knowledge.write")
+        del self.papers[id]
+
+    def search(
+        self, actor: Actor, text: str, *, collections: Sequence[UUID] | None = None, k: int = 8
+    ) -> list[Passage]:
+        require(actor, "knowledge.read")
+        found: list[Passage] = []
+        for paper in self.papers.values():
+            if collections is not None and paper.collection_id not in collections:
+                continue
+            for number, line in enumerate(self.texts[paper.id].splitlines(), 1):
+                if text.lower() in line.lower():
+                    found.append(
+                        Passage(
+                            new_id(), paper.id, paper.collection_id, paper.sha256, paper.title, line,
+                            page=number, score=0.9, rank_words=len(found) + 1, rank_meaning=None,
+                        )
+                    )  # fmt: skip
+        return found[:k]
+
+    def retry_upload(self, actor: Actor, upload_id: UUID) -> None:
+        require(actor, "knowledge.write")
+        self.asked.append(("retry", upload_id))
+
+    def dismiss_upload(self, actor: Actor, upload_id: UUID) -> None:
+        require(actor, "knowledge.write")
+        self.jobs = [(job, step) for job, step in self.jobs if job != upload_id]
+
+    def picture(self, persona: Persona) -> bytes | None:
+        return self.bytes[persona.draft.picture_id] if persona.draft.picture_id else None
+
+    def embedding_progress(self, actor: Actor) -> tuple[int, int]:
+        papers = self.papers.values()
+        return sum(d.embedded for d in papers), sum(d.chunks for d in papers)
+
+    # Numbers and operations
+    def metrics(
+        self,
+        actor: Actor,
+        *,
+        since: timedelta,
+        backend: str = "",
+        persona_id: UUID | None = None,
+        arm: str = "",
+    ) -> Report:
+        require(actor, "metrics")
+        self.asked.append({"since": since, "backend": backend, "persona_id": persona_id})
+        if self.report is None:
+            raise CoachError("There is no report.")
+        return self.report
+
+    def backends(self, actor: Actor) -> list[BackendInfo]:
+        return [
+            BackendInfo("extractive", "Quotes from the documents (no model)", "", True),
+            BackendInfo("openai_responses", "Responses API", "gpt-5-mini", False, "OPENAI_API_KEY is missing.", True),
+        ]
+
+    def doctor(self, actor: Actor) -> list[Check]:
+        require(actor, "settings")
+        return [
+            Check("database", "ok", "SQLite, schema is current"),
+            Check("key", "warn", "No key is set.", "Put OPENAI_API_KEY=... into .env"),
+        ]
+
+    def test_backend(self, actor: Actor, name: str) -> Check:
+        require(actor, "settings")
+        if name == "extractive":
+            return Check(name, "ok", "It answers.", milliseconds=12.0)
+        return Check(name, "fail", "No key is set.", "Put OPENAI_API_KEY=... into .env", 1.0)
+
+    def default_backend(self) -> str:
+        return "extractive"
+
+    def persona_names(self, actor: Actor) -> dict[UUID, str]:
+        require(actor, "metrics")
+        return {i: self._persona(i).name for i in self.versions if i not in self.gone_personas}
+
+    def settings_help(self, actor: Actor) -> dict[str, tuple[str, bool]]:
+        require(actor, "settings")
+        return {name: (f"What {name} does.", "key" not in name) for name, _, _ in self.settings_rows}
+
+    def change_setting(self, actor: Actor, name: str, value: str) -> None:
+        require(actor, "settings")
+        if value == "bad":
+            raise BadSetting(f"{name} cannot be {value}.")
+        rows = [(n, value if n == name else v, "settings table" if n == name else w) for n, v, w in self.settings_rows]
+        self.settings_rows = rows
+
+    def audit(self, actor: Actor, limit: int = 100) -> list[Any]:
+        require(actor, "settings")
+        return []
+
+    def settings_view(self, actor: Actor) -> list[tuple[str, str, str]]:
+        require(actor, "settings")
+        return list(self.settings_rows)
+
+
+_ROLES: tuple[Role, ...] = ("owner", "admin", "coach", "client", "stakeholder")
+
+
+def draft(name: str, **values: Any) -> PersonaDraft:
+    known: Mapping[str, Any] = {"instructions": "Listen first.\nThen ask.", "greeting": "Hello.", **values}
+    return PersonaDraft(name, **known)
