@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import JSON, Column, DateTime, Uuid
+from sqlalchemy import JSON, BigInteger, DateTime, Integer, LargeBinary, Table, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
@@ -17,6 +17,7 @@ from sqlmodel import Field, SQLModel
 from coach_core.types import new_id, now
 
 Json = JSON().with_variant(JSONB(), "postgresql")
+Number = BigInteger().with_variant(Integer(), "sqlite")  # only INTEGER counts up by itself in SQLite
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -39,8 +40,18 @@ class UtcTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+def table_of(row: type[SQLModel]) -> Table:
+    """The Core table behind a row class; store functions read and write through it."""
+    return row.__table__  # type: ignore[attr-defined,no-any-return]
+
+
 def id_field() -> Any:
     return Field(default_factory=new_id, primary_key=True)
+
+
+def number_field() -> Any:
+    """A key that counts up by itself."""
+    return Field(default=None, primary_key=True, sa_type=Number, sa_column_kwargs={"autoincrement": True})
 
 
 def time_field(*, index: bool = False) -> Any:
@@ -56,4 +67,56 @@ def json_field(default: Any = dict) -> Any:
     return Field(default_factory=default, sa_type=Json, nullable=False)
 
 
-__all__ = ["Column", "Json", "SQLModel", "UUID", "Uuid", "UtcTime", "id_field", "json_field", "maybe_time", "time_field"]
+def big_field(default: int = 0) -> Any:
+    """A whole number beyond 32 bits: money, bytes, sums."""
+    return Field(default=default, sa_type=BigInteger, nullable=False)
+
+
+def bytes_field(*, nullable: bool = True) -> Any:
+    return Field(default=None, sa_type=LargeBinary, nullable=nullable)
+
+
+def ref(target: str, *, index: bool = True) -> Any:
+    """A row that cannot be without `target`, and goes when that goes."""
+    return Field(foreign_key=target, ondelete="CASCADE", index=index, nullable=False)
+
+
+def key_part() -> Any:
+    """A column of a primary key of several."""
+    return Field(primary_key=True)
+
+
+def key_time() -> Any:
+    return Field(primary_key=True, sa_type=UtcTime)
+
+
+def key_ref(target: str) -> Any:
+    return Field(primary_key=True, foreign_key=target, ondelete="CASCADE")
+
+
+def maybe_ref(target: str, *, index: bool = True) -> Any:
+    """Names `target` while it exists."""
+    return Field(default=None, foreign_key=target, ondelete="SET NULL", index=index, nullable=True)
+
+
+__all__ = [
+    "UUID",
+    "Json",
+    "Number",
+    "SQLModel",
+    "UtcTime",
+    "Uuid",
+    "big_field",
+    "bytes_field",
+    "id_field",
+    "json_field",
+    "key_part",
+    "key_ref",
+    "key_time",
+    "maybe_ref",
+    "maybe_time",
+    "number_field",
+    "ref",
+    "table_of",
+    "time_field",
+]
