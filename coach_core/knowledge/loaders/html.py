@@ -1,0 +1,146 @@
+"""Web pages and the XHTML of books: the words a reader sees, under their headings.
+
+Invariant: nothing of a script, a style sheet, a form or the page's navigation becomes text.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from selectolax.lexbor import LexborHTMLParser
+
+from coach_core.knowledge.loaders import Loaded
+from coach_core.knowledge.loaders.decode import decode
+from coach_core.knowledge.loaders.outline import Outline
+
+_DROPPED = (
+    "script, style, noscript, template, nav, form, iframe, object, svg, button, select, [hidden], [aria-hidden=true]"
+)
+_PAGE_FRAME = "body > header, body > footer, body > aside, [role=navigation], [role=banner], [role=contentinfo]"
+_BLOCK_TAGS = (
+    "address article aside blockquote body center dd details div dl dt fieldset figcaption figure footer header hr "
+    "html li main ol p pre section summary table tbody td tfoot th thead tr ul caption"
+)
+_BLOCKS = frozenset(_BLOCK_TAGS.split())
+#: tags that XHTML may write <so/> and that HTML would leave open to the end of the page
+_EMPTY_PAIR = re.compile(r"<(title|script|style|a|i|b|em|span|div|p|td|th|section|iframe|textarea)(\s[^<>]*)?/>", re.I)
+_CHARSET = re.compile(rb"""charset=["']?\s*([\w-]+)""", re.I)
+_SPACES = re.compile(r"[ \t\n\r\f\v\u00a0]+")
+
+
+def load(data: bytes, name: str) -> Loaded:
+    tree = LexborHTMLParser(_EMPTY_PAIR.sub(r"<\1\2></\1>", _text(data)))
+    title = tree.css_first("title")
+    for node in tree.css(f"{_DROPPED}, {_PAGE_FRAME}"):
+        node.decompose()
+    for node in tree.css("a"):
+        if "noteref" in (node.attributes.get("epub:type") or "") or node.attributes.get("role") == "doc-noteref":
+            node.decompose()
+    reader = _Reader()
+    if tree.body is not None:
+        reader.read(tree.body)
+    heading = tree.css_first("h1")
+    named = _tidy(title.text()) if title else ""
+    return Loaded(named or (_tidy(heading.text()) if heading else ""), tuple(reader.outline.blocks))
+
+
+def plain_text(fragment: str) -> str:
+    """The words of a piece of HTML, a line a paragraph; text without tags stays as it is."""
+    if "<" not in fragment and "&" not in fragment:
+        return fragment.strip()
+    tree = LexborHTMLParser(fragment)
+    for node in tree.css(_DROPPED):
+        node.decompose()
+    reader = _Reader()
+    if tree.body is not None:
+        reader.read(tree.body)
+    return "\n".join(b.text for b in reader.outline.blocks)
+
+
+class _Reader:
+    """Walks the tree once; inline text gathers until a block begins or ends."""
+
+    def __init__(self) -> None:
+        self.outline = Outline()
+        self._run: list[str] = []
+        self._list: list[str] | None = None
+        self._row: list[str] | None = None
+
+    def read(self, node: Any, depth: int = 0) -> None:
+        if depth > 400:
+            raise RecursionError
+        child = node.child
+        while child is not None:
+            self._visit(child, depth)
+            child = child.next
+        if node.tag in ("body", "html"):
+            self._flush()
+
+    def _visit(self, node: Any, depth: int) -> None:
+        tag = node.tag
+        if tag == "-text":
+            self._run.append(node.text_content or "")
+        elif tag == "br":
+            self._run.append("\x00")
+        elif tag == "img":
+            self._run.append(" ")
+        elif tag in ("h1", "h2", "h3", "h4", "h5", "h6"):
+            self._flush()
+            self.outline.heading(int(tag[1]), _tidy(node.text(separator=" ")))
+        elif tag == "pre":
+            self._flush()
+            self._put((node.text() or "").strip("\n"))
+        elif tag in ("ul", "ol", "table", "dl") and self._list is None:
+            self._flush()
+            self._list = []
+            self.read(node, depth + 1)
+            self._flush()
+            lines, self._list = self._list, None
+            self.outline.add("\n".join(lines))
+        elif tag == "tr":
+            self._flush()
+            outer, self._row = self._row, []
+            self.read(node, depth + 1)
+            self._flush()
+            cells, self._row = [c for c in self._row if c], outer
+            self._put(" | ".join(cells))
+        elif tag in _BLOCKS:
+            self._flush()
+            if tag == "li":
+                self._run.append("- ")
+            self.read(node, depth + 1)
+            self._flush()
+        elif not tag.startswith(("-", "_", "!")):
+            self.read(node, depth + 1)
+
+    def _flush(self) -> None:
+        said, self._run = "".join(self._run), []
+        said = "\n".join(line for part in said.split("\x00") if (line := _tidy(part)))
+        if said and said != "-":
+            self._put(said)
+
+    def _put(self, text: str) -> None:
+        if not text:
+            return
+        if self._row is not None:
+            self._row.append(text)
+        elif self._list is not None:
+            self._list.append(text)
+        else:
+            self.outline.add(text)
+
+
+def _text(data: bytes) -> str:
+    """By the page's own word on its encoding, where it has one and it holds."""
+    named = _CHARSET.search(data[:2048])
+    if named and not data.startswith((b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")):
+        try:
+            return data.decode(named.group(1).decode("ascii")).replace("\r\n", "\n")
+        except (LookupError, UnicodeDecodeError):
+            pass
+    return decode(data)
+
+
+def _tidy(text: str) -> str:
+    return _SPACES.sub(" ", text).strip()
