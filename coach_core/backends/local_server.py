@@ -13,6 +13,7 @@ import os
 import sys
 import threading
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 
@@ -34,9 +35,8 @@ def main() -> int:
 
 
 def _serve(order: Mapping[str, Any]) -> Any:
-    import xllamacpp
-
-    params: Any = xllamacpp.CommonParams()
+    xllamacpp: Any = import_module("xllamacpp")
+    params = xllamacpp.CommonParams()
     params.model.path = order["path"]
     params.hostnames = ["127.0.0.1"]
     params.port = 0

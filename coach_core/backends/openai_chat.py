@@ -7,10 +7,13 @@ reason was cut. What a vendor does not take is a fact of its profile (`sdk.Profi
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
+
+import openai
 
 from coach_core.backends import Endpoint, Request
 from coach_core.backends.items import GO_ON, Asked, Call, Item, Resumed, Told, as_text, data_url, is_image, items_of
@@ -20,8 +23,16 @@ from coach_core.errors import Refused, StreamCut
 from coach_core.types import Event, Part, ToolSpec, Usage
 
 
+_ROLE = re.compile(r"messages\[\d+\]\.role")
+_NEXT_ROLE = {"developer": "system", "system": "user"}
+
+
 class OpenAIChat(Wire):
     name = "openai_chat"
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        super().__init__(endpoint)
+        self._roles: dict[str, str] = {}  # model -> role of the instructions, where learnt
 
     def _answer(self, request: Request, watch: Watch, said: list[str]) -> Iterator[Event]:
         gathered = _Gathered()
@@ -40,7 +51,7 @@ class OpenAIChat(Wire):
         names = {"temperature": "temperature", "top_p": "top_p", "reasoning_effort": "reasoning_effort"}
         body: dict[str, Any] = {
             "model": model,
-            "messages": self._messages(request),
+            "messages": self._messages(request, model),
             **parameters(request, model, names | {"max_output_tokens": profile.max_tokens}),
         }
         if request.tools and profile.tools:
@@ -51,10 +62,18 @@ class OpenAIChat(Wire):
             body["extra_body"] = dict(profile.body)
         return body
 
-    def _messages(self, request: Request) -> list[dict[str, Any]]:
+    def _learn(self, error: openai.BadRequestError, sent: Mapping[str, Any], model: str) -> bool:
+        first = sent["messages"][0]
+        role = _NEXT_ROLE.get(first["role"])
+        if error.code == "unsupported_value" and role and _ROLE.fullmatch(error.param or ""):
+            self._roles[model] = first["role"] = role
+            return True
+        return super()._learn(error, sent, model)
+
+    def _messages(self, request: Request, model: str) -> list[dict[str, Any]]:
         out: list[dict[str, Any]] = []
         if request.instructions:
-            out.append({"role": self.profile.role, "content": request.instructions})
+            out.append({"role": self._roles.get(model, self.profile.role), "content": request.instructions})
         for item in items_of(request):
             self._add(out, item, request)
         return out

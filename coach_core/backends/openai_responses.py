@@ -199,11 +199,11 @@ class _Gathered:
 
     def _missed(self, response: Any) -> Iterator[Event]:
         """What a server that sends few events tells only at the end."""
-        for index, item in enumerate(response.output or ()):
+        output: Sequence[Any] = response.output or ()
+        for index, item in enumerate(output):
             yield from self._item(item)
             if item.type == "message" and self._spoke is None:
-                pieces: Sequence[Any] = item.content
-                text = "".join(getattr(c, "text", "") or getattr(c, "refusal", "") or "" for c in pieces)
+                text = "".join(getattr(c, "text", "") or getattr(c, "refusal", "") or "" for c in item.content)
                 yield from self._text(index, text)
 
 

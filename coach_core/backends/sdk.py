@@ -144,10 +144,8 @@ class Wire(ABC):
                 with watch.held():
                     stream = create(**sent, stream=True, timeout=timeout)
             except openai.BadRequestError as error:
-                refused = _refused(error, sent)
-                if not refused or (model, refused) in self._learnt:
+                if not self._learn(error, sent, model):
                     raise
-                self._learnt[model, refused] = _INSTEAD[refused]
                 continue
             self._must_stream(stream)
             return stream
@@ -164,6 +162,14 @@ class Wire(ABC):
                         return
                 watch.look()
                 yield event
+
+    def _learn(self, error: openai.BadRequestError, sent: Mapping[str, Any], model: str) -> bool:
+        """Whether the refusal is a quirk that the next request can heed."""
+        refused = _refused(error, sent)
+        if not refused or (model, refused) in self._learnt:
+            return False
+        self._learnt[model, refused] = _INSTEAD[refused]
+        return True
 
     def _without(self, body: dict[str, Any], model: str) -> dict[str, Any]:
         sent = {**body}

@@ -1,0 +1,150 @@
+"""A model server on the loopback that says what a test tells it to, over real HTTP, and keeps what it was asked.
+
+Invariant: replies are used one a request, in order, the last again and again; every request stands in
+`requests` before its reply begins. Closing lets go of every waiting connection.
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Literal
+
+CASSETTES = Path(__file__).parents[1] / "cassettes"
+Piece = bytes | Literal["hang", "cut"]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """`pieces` go out one chunk each; "hang" waits until the client leaves, "cut" breaks the line."""
+
+    pieces: Sequence[Piece]
+    status: int = 200
+    content_type: str = "text/event-stream"
+    headers: dict[str, str] = field(default_factory=dict)
+    wait_first: bool = False  # hang before the status line
+
+
+def recorded(name: str, replace: dict[str, str] | None = None) -> Reply:
+    """The reply of a cassette; `replace` changes texts in its body."""
+    cassette = json.loads((CASSETTES / f"{name}.json").read_text())
+    body: str = cassette["response_body"]
+    for old, new in (replace or {}).items():
+        assert old in body, old
+        body = body.replace(old, new)
+    kind = cassette["content_type"]
+    pieces = [f"{event}\n\n".encode() for event in body.split("\n\n") if event.strip()] if "event" in kind else [body.encode()]
+    return Reply(pieces, cassette["status"], kind)
+
+
+def sse(*events: Any, done: bool = False) -> list[Piece]:
+    """Events as the lines of a stream."""
+    lines: list[Piece] = [f"data: {json.dumps(e, ensure_ascii=False)}\n\n".encode() for e in events]
+    return [*lines, b"data: [DONE]\n\n"] if done else lines
+
+
+@dataclass(frozen=True)
+class Seen:
+    path: str
+    headers: dict[str, str]
+    body: dict[str, Any]
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, *_: object) -> None:
+        """A client that breaks the line is what many tests are about."""
+
+
+class FakeApi:
+    def __init__(self, *replies: Reply, models: Reply | None = None) -> None:
+        self.replies = list(replies)
+        self.models = models or Reply([b'{"object":"list","data":[{"id":"m1","object":"model"}]}'], 200, "application/json")
+        self.requests: list[Seen] = []
+        self.left = threading.Event()  # a client went away while we hung
+        self.hanging = threading.Event()
+        self._closing = threading.Event()
+        self._lock = threading.Lock()
+        self._server = _Server(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
+
+    def __enter__(self) -> FakeApi:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    @property
+    def bodies(self) -> list[dict[str, Any]]:
+        return [r.body for r in self.requests]
+
+    def _next(self, seen: Seen) -> Reply:
+        with self._lock:
+            self.requests.append(seen)
+            return self.replies[min(len(self.requests), len(self.replies)) - 1]
+
+    def _hang(self, connection: socket.socket) -> None:
+        self.hanging.set()
+        while not self._closing.is_set():
+            readable, _, _ = select.select([connection], [], [], 0.02)
+            if readable:
+                self.left.set()
+                return
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        api = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                self._reply(api.models)
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                headers = {k.lower(): v for k, v in self.headers.items()}
+                self._reply(api._next(Seen(self.path, headers, body)))
+
+            def _reply(self, reply: Reply) -> None:
+                try:
+                    self._send(reply)
+                except OSError:
+                    api.left.set()
+                    self.close_connection = True
+
+            def _send(self, reply: Reply) -> None:
+                if reply.wait_first:
+                    api._hang(self.connection)
+                    self.close_connection = True
+                    return
+                self.send_response(reply.status)
+                self.send_header("content-type", reply.content_type)
+                self.send_header("transfer-encoding", "chunked")
+                for name, value in reply.headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                for piece in reply.pieces:
+                    if isinstance(piece, str):
+                        if piece == "hang":
+                            api._hang(self.connection)
+                        self.close_connection = True
+                        return
+                    self.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+                    self.wfile.flush()
+                self.wfile.write(b"0\r\n\r\n")
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        return Handler
