@@ -44,6 +44,13 @@ class Jobs:
         """Embed all that waits and return when it is done."""
         self._knowledge.embed_pending(self._stop, progress)
 
+    def clear_away(self) -> dict[str, int]:
+        """Drop what is past its time; what was dropped and how many rows of it."""
+        return {
+            "events of ended turns": turns.drop_old_events(self._db, now() - KEEP_EVENTS),
+            "old measures": metrics.prune(self._db, now()),
+        }
+
     def later(self, seconds: float, do: Callable[[], None]) -> None:
         timer = threading.Timer(seconds, do)
         timer.daemon = True
@@ -66,8 +73,7 @@ class Jobs:
         while not self._stop.wait(1.0):
             if time.monotonic() >= due:
                 due = time.monotonic() + 3600
-                self._guarded("clearing events", lambda: turns.drop_old_events(self._db, now() - KEEP_EVENTS))
-                self._guarded("clearing metrics", lambda: metrics.prune(self._db, now()))
+                self._guarded("clearing away", self.clear_away)
 
     def _guarded(self, name: str, do: Callable[[], object]) -> None:
         try:

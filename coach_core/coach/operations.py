@@ -69,6 +69,11 @@ class Operations(Base):
         access.require(actor, "settings")
         return audit.list_entries(self._db, limit)
 
+    def cleanup(self, actor: Actor) -> dict[str, int]:
+        """Clear away now what the hourly job clears: what, and how many rows."""
+        access.require(actor, "operate")
+        return self.jobs.clear_away()
+
     def backup(self, actor: Actor, path: Path) -> None:
         """Database and files, as they are now, in one file."""
         access.require(actor, "operate")
