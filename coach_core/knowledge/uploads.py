@@ -43,9 +43,7 @@ class Uploads:
         self._queue: queue.SimpleQueue[UUID | None] = queue.SimpleQueue()
         self._worker: threading.Thread | None = None
 
-    def add(
-        self, by: UUID, collection_id: UUID, name: str, path: Path, run: Callable[[Progress], Document]
-    ) -> UUID:
+    def add(self, by: UUID, collection_id: UUID, name: str, path: Path, run: Callable[[Progress], Document]) -> UUID:
         """Queue `run(progress)` for the file at `path`, which is removed once it is in."""
         job = _Job(new_id(), by, collection_id, name, path, run, IngestProgress(None, name, "queued"))
         with self._gate:
