@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -148,11 +149,11 @@ def quantiles(blobs: Iterable[bytes | None]) -> Quantiles:
     merged = np.concatenate([rows.bins(None), *(rows.bins(blob) for blob in blobs if blob)])
     if not len(merged):
         return Quantiles()
-    counts = np.bincount(merged[:, 0], weights=merged[:, 1])
+    counts: NDArray[Any] = np.bincount(merged[:, 0], weights=merged[:, 1])
     return Quantiles(*(_percentile(counts, q) for q in (50, 90, 95, 99)))
 
 
-def _percentile(counts: NDArray[np.float64], q: float) -> float:
+def _percentile(counts: NDArray[Any], q: float) -> float:
     """As numpy.percentile: between the two values whose ranks lie about it, in proportion."""
     upto = np.cumsum(counts)
     rank = q / 100 * (upto[-1] - 1)

@@ -15,11 +15,11 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from coach_core.store import Database
 from coach_core.store.messages import cleaned
-from coach_core.store.models.base import table_of
+from coach_core.store.models.base import AnyRow, table_of
 from coach_core.store.models.operations import AuditRow
 from coach_core.types import Actor, now
 
@@ -97,7 +97,7 @@ def verify(db: Database) -> int | None:
     return None
 
 
-def _plain(row: Row[Any]) -> dict[str, Any]:
+def _plain(row: AnyRow) -> dict[str, Any]:
     return {name: getattr(row, name) for name in _HASHED}
 
 

@@ -41,13 +41,13 @@ _COLUMNS = [_ENDPOINTS.c[name] for name in EndpointRecord.__dataclass_fields__]
 def list_endpoints(db: Database) -> list[EndpointRecord]:
     with db.read() as connection:
         rows = connection.execute(sa.select(*_COLUMNS).order_by(_ENDPOINTS.c.name))
-        return [EndpointRecord(**row._mapping) for row in rows]
+        return [EndpointRecord(*row) for row in rows]
 
 
 def get(db: Database, name: str) -> EndpointRecord | None:
     with db.read() as connection:
         row = connection.execute(sa.select(*_COLUMNS).where(_ENDPOINTS.c.name == name)).first()
-    return EndpointRecord(**row._mapping) if row else None
+    return EndpointRecord(*row) if row else None
 
 
 def save(

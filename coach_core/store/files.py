@@ -10,16 +10,15 @@ import hashlib
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql
 
 from coach_core.errors import DiskFull, FileNotFound
 from coach_core.store import Database
-from coach_core.store.models.base import table_of
+from coach_core.store.models.base import AnyRow, table_of
 from coach_core.store.models.conversations import FileBytesRow, FileRow
 from coach_core.types import StoredFile, clean_text, new_id, now
 
@@ -120,5 +119,5 @@ def _write(place: Path, content: bytes) -> None:
         raise DiskFull("The file could not be stored: the disk is full or not writable.") from fault
 
 
-def _file(row: Row[Any]) -> StoredFile:
+def _file(row: AnyRow) -> StoredFile:
     return StoredFile(**{field: getattr(row, field) for field in StoredFile.__dataclass_fields__})

@@ -10,11 +10,11 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from coach_core.errors import InputError, MessageNotFound
 from coach_core.store import Database, metrics
-from coach_core.store.models.base import table_of
+from coach_core.store.models.base import AnyRow, table_of
 from coach_core.store.models.conversations import CitationRow, FeedbackRow, MessageRow
 from coach_core.store.threads import THREADS, seen, visible
 from coach_core.types import Actor, Citation, Message, Part, clean_text, new_id
@@ -164,7 +164,7 @@ def _load(
     return {row.id: _message(row, children[parents[row.id]]) for row in connection.execute(query)}
 
 
-def _message(row: Row[Any], siblings: Sequence[UUID]) -> Message:
+def _message(row: AnyRow, siblings: Sequence[UUID]) -> Message:
     parts = tuple(Part.from_dict(part) for part in row.parts)
     if not parts and row.text:  # an answer still being written, or interrupted, has only its text
         parts = (Part("text", row.text),)

@@ -126,7 +126,7 @@ def read(db: Database, since: datetime, until: datetime, step: str, filters: Fil
             versions = [str(version) for version in connection.execute(own).scalars()]
             query = query.where(METRICS.c.persona_version.in_(versions))
         rows = connection.execute(query.order_by(METRICS.c.bucket)).all()
-    return [MetricSums(**row._mapping) for row in rows]
+    return [MetricSums(*row) for row in rows]
 
 
 def active_threads(db: Database, since: datetime, until: datetime, filters: Filters | None = None) -> dict[str, int]:

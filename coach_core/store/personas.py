@@ -12,13 +12,13 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from coach_core.errors import InputError, NameTaken, PersonaNotFound
 from coach_core.store import Database
 from coach_core.store.messages import cleaned
-from coach_core.store.models.base import table_of
+from coach_core.store.models.base import AnyRow, table_of
 from coach_core.store.models.conversations import PersonaRow, PersonaVersionRow
 from coach_core.types import Persona, PersonaDraft, PersonaVersion, new_id, now
 
@@ -166,12 +166,12 @@ def _stamp(db: Database, persona_id: UUID, moment: Any) -> None:
         raise PersonaNotFound()
 
 
-def _persona(row: Row[Any]) -> Persona:
+def _persona(row: AnyRow) -> Persona:
     draft = PersonaDraft.from_dict(row.draft)
     times = (row.created_at, row.updated_at, row.deleted_at)
     return Persona(row.id, row.slug, row.version, row.version_id, draft, *times)
 
 
-def _version(row: Row[Any]) -> PersonaVersion:
+def _version(row: AnyRow) -> PersonaVersion:
     draft = PersonaDraft.from_dict(row.draft)
     return PersonaVersion(row.id, row.persona_id, row.version, draft, row.created_at, row.created_by, row.note)

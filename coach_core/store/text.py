@@ -9,15 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Select
+from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import TSQUERY
 
 from coach_core.search.words import language_of, query_words, tokenise
-from coach_core.store.models.base import table_of
+from coach_core.store.models.base import AnySelect, table_of
 from coach_core.store.models.conversations import MessageWordsRow
 
 WORDS = table_of(MessageWordsRow)
@@ -47,7 +46,7 @@ def wanted(question: str) -> Groups:
     return list(dict.fromkeys(group for group in groups if group))
 
 
-def found_threads(groups: Groups, sqlite: bool) -> Select[Any]:
+def found_threads(groups: Groups, sqlite: bool) -> AnySelect:
     """Threads that hold a message with all of `groups`: thread_id, and the number of its newest such words."""
     newest = sa.func.max(sa.case((WORDS.c.message_id.is_not(None), WORDS.c.number)))
     query = sa.select(WORDS.c.thread_id, newest.label("number")).group_by(WORDS.c.thread_id)

@@ -12,12 +12,12 @@ from typing import Any, cast
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy import ColumnElement, Connection, Row, Select
+from sqlalchemy import ColumnElement, Connection
 
 from coach_core.errors import PersonaNotFound, ThreadNotFound
 from coach_core.store import Database
 from coach_core.store import text as fulltext
-from coach_core.store.models.base import table_of
+from coach_core.store.models.base import AnyRow, AnySelect, table_of
 from coach_core.store.models.conversations import MessageRow, PersonaRow, ThreadRow
 from coach_core.types import Actor, Thread, ThreadHit, ThreadQuery, clean_text, new_id, now
 
@@ -106,7 +106,7 @@ def update(
     head_id: UUID | None = _KEEP,
 ) -> Thread:
     """Change what is given. None of these moves the thread up in the list."""
-    given = {"title": title, "backend": backend, "persona_id": persona_id, "head_id": head_id}
+    given: dict[str, Any] = {"title": title, "backend": backend, "persona_id": persona_id, "head_id": head_id}
     values = {name: value for name, value in given.items() if value is not _KEEP}
     if "title" in values:
         values["title"] = short_title(title)
@@ -227,8 +227,8 @@ def _page(
 ) -> tuple[dict[UUID, int | None], int]:
     """Thread ids in order, each with the number of the words that were found, and the total."""
     newest = (THREADS.c.updated_at.desc(), THREADS.c.id.desc())
-    page: Select[Any]
-    count: Select[Any]
+    page: AnySelect
+    count: AnySelect
     if groups:
         hits = fulltext.found_threads(groups, connection.dialect.name == "sqlite").subquery("hits")
         joined = THREADS.join(hits, hits.c.thread_id == THREADS.c.id)
@@ -242,7 +242,7 @@ def _page(
     return {row.id: row.number if groups else None for row in rows}, total
 
 
-def _details(connection: Connection, ids: list[UUID]) -> list[Row[Any]]:
+def _details(connection: Connection, ids: list[UUID]) -> list[AnyRow]:
     counted = (
         sa.select(sa.func.count()).select_from(_MESSAGES).where(_MESSAGES.c.thread_id == THREADS.c.id).scalar_subquery()
     )
@@ -281,5 +281,5 @@ def _stamp(db: Database, actor: Actor, ids: Sequence[UUID], column: str, value: 
     return db.write(lambda connection: connection.execute(change).rowcount).result()
 
 
-def _thread(row: Row[Any]) -> Thread:
+def _thread(row: AnyRow) -> Thread:
     return Thread(**{name: getattr(row, name) for name in Thread.__dataclass_fields__})

@@ -15,14 +15,14 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from coach_core.errors import LeaseLost, MessageNotFound, TurnNotFound, TurnRunning
 from coach_core.store import Database, metrics, state
 from coach_core.store import text as fulltext
 from coach_core.store.messages import CITATIONS, MESSAGES, cleaned, plain_text, storable
-from coach_core.store.models.base import table_of
+from coach_core.store.models.base import AnyRow, AnySelect, table_of
 from coach_core.store.models.conversations import TurnEventRow, TurnRow
 from coach_core.store.threads import THREADS, seen, short_title, visible
 from coach_core.types import (
@@ -309,7 +309,7 @@ def _held(lease_owner: str, attempt: int) -> sa.ColumnElement[bool]:
     return sa.and_(_RUNNING, TURNS.c.lease_owner == lease_owner, TURNS.c.attempt == attempt)
 
 
-def _fence(connection: Connection, turn_id: UUID, lease_owner: str, attempt: int) -> Row[Any]:
+def _fence(connection: Connection, turn_id: UUID, lease_owner: str, attempt: int) -> AnyRow:
     """The turn, locked until the commit, or LeaseLost. A lease that ran out unnoticed is still held."""
     query = sa.select(TURNS.c.id, TURNS.c.thread_id, TURNS.c.answer_id, TURNS.c.endpoint)
     row = connection.execute(query.where(TURNS.c.id == turn_id, _held(lease_owner, attempt)).with_for_update()).first()
@@ -335,7 +335,7 @@ def _bury(connection: Connection, moment: datetime, which: sa.ColumnElement[bool
 
 
 def _end_message(
-    connection: Connection, row: Row[Any], final: MessageStatus, content: str, parts: list[dict[str, Any]]
+    connection: Connection, row: AnyRow, final: MessageStatus, content: str, parts: list[dict[str, Any]]
 ) -> None:
     change = sa.update(MESSAGES).where(MESSAGES.c.id == row.answer_id)
     connection.execute(change.values(status=final, text=content, parts=parts))
@@ -410,10 +410,10 @@ def _one(connection: Connection, actor: Actor, which: sa.ColumnElement[bool]) ->
     return _record(row) if row else None
 
 
-def _select(actor: Actor, which: sa.ColumnElement[bool]) -> sa.Select[Any]:
+def _select(actor: Actor, which: sa.ColumnElement[bool]) -> AnySelect:
     return sa.select(*_COLUMNS).join(THREADS, THREADS.c.id == TURNS.c.thread_id).where(which, visible(actor))
 
 
-def _record(row: Row[Any]) -> TurnRecord:
+def _record(row: AnyRow) -> TurnRecord:
     usage = Usage(*(getattr(row, name) for name in _USAGE), estimated=row.tokens_estimated)
     return TurnRecord(**{name: getattr(row, name) for name in _PLAIN}, usage=usage, notices=tuple(row.notices))

@@ -7,16 +7,15 @@ profile's threads stay its own.
 from __future__ import annotations
 
 import unicodedata
-from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from coach_core.errors import InputError, NameTaken, NotAllowed, ProfileNotFound
 from coach_core.store import Database
-from coach_core.store.models.base import table_of
+from coach_core.store.models.base import AnyRow, table_of
 from coach_core.store.models.people import UserRow
 from coach_core.types import Role, User, clean_text, new_id, now
 
@@ -118,5 +117,5 @@ def _key(name: str) -> str:
     return unicodedata.normalize("NFKC", name).casefold()
 
 
-def _user(row: Row[Any]) -> User:
+def _user(row: AnyRow) -> User:
     return User(**{field: getattr(row, field) for field in User.__dataclass_fields__})

@@ -9,13 +9,15 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import JSON, BigInteger, DateTime, Integer, LargeBinary, Table, Uuid
+from sqlalchemy import JSON, BigInteger, DateTime, Integer, LargeBinary, Row, Select, Table, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
 
 from coach_core.types import new_id, now
 
+AnyRow = Row[*tuple[Any, ...]]
+AnySelect = Select[*tuple[Any, ...]]
 Json = JSON().with_variant(JSONB(), "postgresql")
 Number = BigInteger().with_variant(Integer(), "sqlite")  # only INTEGER counts up by itself in SQLite
 
@@ -101,6 +103,8 @@ def maybe_ref(target: str, *, index: bool = True) -> Any:
 
 __all__ = [
     "UUID",
+    "AnyRow",
+    "AnySelect",
     "Json",
     "Number",
     "SQLModel",

@@ -4,6 +4,7 @@ Invariant: a message belongs to one thread and never moves; citations are snapsh
 without a key, so that deleting a document leaves old answers readable.
 """
 
+# pyright: reportAssignmentType=false
 from __future__ import annotations
 
 from datetime import datetime

@@ -9,6 +9,7 @@ The full text index is not a table of SQLModel: a migration runs WORDS_INDEX[dia
 created `chunks` and NO_WORDS_INDEX[dialect] before it drops it; `create_all` does so by itself.
 """
 
+# pyright: reportAssignmentType=false
 from __future__ import annotations
 
 from datetime import datetime

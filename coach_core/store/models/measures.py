@@ -3,6 +3,7 @@
 Invariant: a metrics row is sums, counts and histograms only, so that any set of rows can be added up.
 """
 
+# pyright: reportAssignmentType=false
 from __future__ import annotations
 
 from datetime import datetime

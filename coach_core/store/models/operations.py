@@ -3,6 +3,7 @@
 Invariant: no secret is ever in one of these rows; an endpoint names the variable that holds its key.
 """
 
+# pyright: reportAssignmentType=false
 from __future__ import annotations
 
 from datetime import datetime

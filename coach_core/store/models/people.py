@@ -3,6 +3,7 @@
 Invariant: what belongs to one client hangs on `clients.id` and goes with it.
 """
 
+# pyright: reportAssignmentType=false
 from __future__ import annotations
 
 from datetime import datetime

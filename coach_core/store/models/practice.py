@@ -4,6 +4,7 @@ Invariant: a booked or held time owns each of its five-minute ticks in `booking_
 key is (coach, tick): two bookings can never share one, in either database.
 """
 
+# pyright: reportAssignmentType=false
 from __future__ import annotations
 
 from datetime import datetime

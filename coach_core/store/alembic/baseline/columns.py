@@ -67,7 +67,7 @@ def blob(name: str, **how: Any) -> Column[Any]:
 
 
 def index(name: str, *columns: str, unique: bool = False, where: str = "") -> Index:
-    only = {"sqlite_where": sa.text(where), "postgresql_where": sa.text(where)} if where else {}
+    only: dict[str, Any] = {"sqlite_where": sa.text(where), "postgresql_where": sa.text(where)} if where else {}
     return Index(name, *columns, unique=unique, **only)
 
 
@@ -83,7 +83,7 @@ def _column(
     null: bool = False,
     of: str = "",
     gone: str | None = None,
-    auto: bool | str = "auto",
+    auto: Any = "auto",
 ) -> Column[Any]:
     refers = [sa.ForeignKey(of, ondelete=gone)] if of else []
     return Column(name, kind, *refers, primary_key=key, nullable=null, autoincrement=auto)
