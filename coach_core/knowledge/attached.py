@@ -9,13 +9,13 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from math import log
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from coach_core.errors import EmptyFile, FileTooLarge, UnsupportedFile
 from coach_core.knowledge import chunk, loaders
 from coach_core.search import words
 from coach_core.store import Database, files
-from coach_core.types import Part, Passage, new_id
+from coach_core.types import Part, Passage
 
 MOST_PASSAGES = 6
 _IMAGES = {b"\x89PNG\r\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
@@ -59,7 +59,7 @@ class Attached:
         text, starts = chunk.joined(loaded.blocks)
         return tuple(
             Passage(
-                chunk_id=new_id(),
+                chunk_id=uuid5(file_id, str(c.start)),
                 document_id=file_id,
                 collection_id=file_id,
                 document_hash=file.sha256,
