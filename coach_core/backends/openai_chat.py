@@ -22,7 +22,6 @@ from coach_core.backends.sdk import Wire, estimate, parameters
 from coach_core.errors import Refused, StreamCut
 from coach_core.types import Event, Part, ToolSpec, Usage
 
-
 _ROLE = re.compile(r"messages\[\d+\]\.role")
 _NEXT_ROLE = {"developer": "system", "system": "user"}
 

@@ -192,10 +192,11 @@ class Wire(ABC):
     def _models(self) -> set[str]:
         if not self.profile.models:
             return set()
-        listed: Any = self.client.with_options(max_retries=0, timeout=_CONNECT).models.list()
-        if isinstance(listed, str | bytes):
+        client = self.client.with_options(max_retries=0, timeout=_CONNECT)
+        response = client.models.with_raw_response.list().http_response
+        if "json" not in response.headers.get("content-type", ""):
             raise not_an_api(self.endpoint)
-        return {m.id for m in listed.data or ()}
+        return {str(m["id"]) for m in response.json().get("data") or ()}
 
 
 class _Client(openai.OpenAI):

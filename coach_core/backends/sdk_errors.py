@@ -96,9 +96,12 @@ def mapped(endpoint: Endpoint) -> Iterator[None]:
 
 def host_of(endpoint: Endpoint) -> str:
     """What a person calls the server: host and port, or the vendor's own."""
-    address = urlsplit(endpoint.base_url or "https://api.openai.com")
-    name = address.hostname or endpoint.base_url or "The model's server"
-    return f"{name}:{address.port}" if address.port else name
+    try:
+        address = urlsplit(endpoint.base_url or "https://api.openai.com")
+        name, port = address.hostname, address.port
+    except ValueError:
+        name, port = None, None
+    return f"{name}:{port}" if name and port else name or "The model's server"
 
 
 def not_an_api(endpoint: Endpoint) -> NotAnApi:

@@ -16,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Literal
 
+_MODELS = b'{"object":"list","data":[{"id":"m1","object":"model"}]}'
 CASSETTES = Path(__file__).parents[1] / "cassettes"
 Piece = bytes | Literal["hang", "cut"]
 
@@ -39,7 +40,9 @@ def recorded(name: str, replace: dict[str, str] | None = None) -> Reply:
         assert old in body, old
         body = body.replace(old, new)
     kind = cassette["content_type"]
-    pieces = [f"{event}\n\n".encode() for event in body.split("\n\n") if event.strip()] if "event" in kind else [body.encode()]
+    pieces: list[Piece] = [body.encode()]
+    if "event-stream" in kind:
+        pieces = [f"{event}\n\n".encode() for event in body.split("\n\n") if event.strip()]
     return Reply(pieces, cassette["status"], kind)
 
 
@@ -64,7 +67,7 @@ class _Server(ThreadingHTTPServer):
 class FakeApi:
     def __init__(self, *replies: Reply, models: Reply | None = None) -> None:
         self.replies = list(replies)
-        self.models = models or Reply([b'{"object":"list","data":[{"id":"m1","object":"model"}]}'], 200, "application/json")
+        self.models = models or Reply([_MODELS], 200, "application/json")
         self.requests: list[Seen] = []
         self.left = threading.Event()  # a client went away while we hung
         self.hanging = threading.Event()
