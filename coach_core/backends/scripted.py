@@ -101,7 +101,10 @@ class _Play:
         elif not reason:
             reason = "tool_calls" if self._called else "stop" if status == "completed" else "length"
         yield Event(
-            "done", status=status, usage=usage or self._usage(), finish_reason=reason,  # type: ignore[arg-type]
+            "done",
+            status=status,
+            usage=usage or self._usage(),
+            finish_reason=reason,  # type: ignore[arg-type]
         )
 
     def _play(self, step: Step) -> Iterator[Event]:

@@ -90,9 +90,7 @@ class TestFaults:
             (Reply([b'data: {"error":{"code":"server_error","message":"boom"}}\n\n']), ServerFailed, 1),
         ],
     )  # fmt: skip
-    def test_one_sentence_each(
-        self, name: str, wire: Wire, reply: Reply, kind: type[BackendError], asked: int
-    ) -> None:
+    def test_one_sentence_each(self, name: str, wire: Wire, reply: Reply, kind: type[BackendError], asked: int) -> None:
         with FakeApi(reply) as api:
             error, said = failed(wire(name, api.url))
             assert isinstance(error, kind) and not said
@@ -114,9 +112,7 @@ class TestFaults:
             assert time.monotonic() - began < PROMPT
 
     @pytest.mark.parametrize("end", ["cut", None], ids=["line cut", "no terminal event"])
-    def test_after_the_first_token_nothing_is_asked_again(
-        self, name: str, wire: Wire, end: Piece | None
-    ) -> None:
+    def test_after_the_first_token_nothing_is_asked_again(self, name: str, wire: Wire, end: Piece | None) -> None:
         with FakeApi(begun(name, 7, end), recorded(WHOLE[name])) as api:
             error, said = failed(wire(name, api.url))
             assert isinstance(error, StreamCut) and said
@@ -530,6 +526,7 @@ def known() -> Request:
 
 def whole_request() -> Request:
     """Every kind of part at once."""
+
     def call(call_id: str, **arguments: Any) -> Part:
         return Part("tool_call", call_id=call_id, name="calculator", arguments=arguments)
 
