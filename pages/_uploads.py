@@ -70,8 +70,8 @@ def _line(coach: Coach, actor: Actor, upload: UUID, step: IngestProgress) -> Non
         st.markdown(f"{_sign(step)} **{marks.plain(step.name)}** {_say(step)}", width="stretch")
         if step.stage == "failed":
             st.button(
-                "Try again", icon=":material/refresh:", key=f"retry_{upload}", on_click=shared.safely(coach.retry_upload),
-                args=(actor, upload),
+                "Try again", icon=":material/refresh:", key=f"retry_{upload}", args=(actor, upload),
+                on_click=shared.safely(coach.retry_upload),
             )  # fmt: skip
         if step.stage in {"failed", "ready"}:
             label = "Remove" if step.stage == "failed" else "Done"

@@ -54,15 +54,15 @@ def _cards(coach: Coach, actor: Actor) -> None:
                 _card(coach, actor, persona, names, backends)
 
 
-def _card(
-    coach: Coach, actor: Actor, persona: Persona, names: Mapping[UUID, str], backends: Mapping[str, str]
-) -> None:
+def _card(coach: Coach, actor: Actor, persona: Persona, names: Mapping[UUID, str], backends: Mapping[str, str]) -> None:
     draft = persona.draft
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", wrap=False):
         widgets.face(coach.picture(persona), draft.icon, 44)
         st.markdown(f"**{marks.plain(draft.name)}**", width="stretch")
         options = {":material/content_copy: Duplicate": _duplicate, ":material/delete: Delete": _delete}
-        choice = st.menu_button("", list(options), icon=":material/more_horiz:", type="tertiary", key=f"more_{persona.slug}")
+        choice = st.menu_button(
+            "", list(options), icon=":material/more_horiz:", type="tertiary", key=f"more_{persona.slug}"
+        )
     st.markdown(marks.plain(_first_sentence(draft.greeting or draft.instructions)) or ":gray[No greeting yet]")
     seen = [names[c] for c in draft.collections if c in names]
     model = draft.model or backends.get(draft.backend, draft.backend) or "Default model"

@@ -213,7 +213,7 @@ def _log(coach: Coach, actor: Actor) -> None:
     frame = pd.DataFrame(
         {
             "When": [e.at for e in entries],
-            "Who": [e.actor for e in entries],
+            "Who": [e.actor_name for e in entries],
             "Did": [e.action for e in entries],
             "To": [e.subject for e in entries],
         }

@@ -1,0 +1,295 @@
+"""Live metrics: is it well, is it fast, is it used, is it liked, what does it cost.
+
+Invariant: numbers only, never what anyone said; the view is in the link; a refresh changes the numbers in
+their places and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import pandas as pd
+import streamlit as st
+
+from coach_core.access import allowed, require
+from coach_core.metrics import Figures, Report
+from coach_core.types import Actor
+from coach_core.ui import figures, marks, shared, widgets
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+
+EVERY = 5.0  # seconds between two looks
+RANGES = {
+    "1 h": timedelta(hours=1),
+    "24 h": timedelta(days=1),
+    "7 days": timedelta(days=7),
+    "30 days": timedelta(days=30),
+    "90 days": timedelta(days=90),
+}
+ANY_PERSONA, ANY_BACKEND = "Any persona", "Any backend"
+SPEEDS = {"First word": "first_token", "Whole answer": "total"}
+USES = {"Turns": "turns", "Tokens": "tokens"}
+CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
+
+
+def page() -> None:
+    st.set_page_config(layout="wide")
+    with st.container(width=widgets.WIDE), shared.guard():
+        coach, actor = shared.coach(), shared.actor()
+        require(actor, "metrics")
+        st.title("Live metrics")
+        labels = widgets.backend_labels(coach, actor)
+        view = _ask(coach.persona_names(actor), labels)
+        st.fragment(_report, run_every=EVERY, key="report")(view, labels)
+
+
+def _ask(personas: Mapping[UUID, str], labels: Mapping[str, str]) -> tuple[str, UUID | None, str]:
+    """Range, persona and backend, all of them kept in the link."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        bound: dict[str, Any] = {"bind": "query-params", "label_visibility": "collapsed"}
+        span = st.segmented_control("Range", list(RANGES), default="24 h", required=True, key="range", **bound)
+        ids = {name: persona for persona, name in personas.items()}
+        persona = st.selectbox("Persona", [ANY_PERSONA, *ids], key="persona_is", width=168, **bound)
+        names = {label: name for name, label in labels.items()}
+        backend = st.selectbox("Backend", [ANY_BACKEND, *names], key="backend_is", width=168, **bound)
+    return span, ids.get(persona), names.get(backend, "")
+
+
+def _report(view: tuple[str, UUID | None, str], labels: Mapping[str, str]) -> None:
+    with shared.guard():
+        coach, actor = shared.coach(), shared.actor()
+        span, persona_id, backend = view
+        report = coach.metrics(actor, since=RANGES[span], backend=backend, persona_id=persona_id)
+        if not report.total.turns:
+            _nothing(actor, span)
+            return
+        look = _look(report, labels, f"{span} {persona_id} {backend}")
+        before = f"vs {span} before"
+        _well(report, look, before)
+        _fast(report, look, before)
+        _used(report, look, before)
+        _liked(report, look, before)
+        _cost(report, look, before)
+        _details(report, labels)
+
+
+def _look(report: Report, labels: Mapping[str, str], view: str) -> figures.Look:
+    palette, dark = shared.colours(), shared.dark()
+    theme = "dark" if dark else "light"
+    return figures.Look(
+        colours=figures.colours_of(list(labels), list(report.backends), palette),
+        labels=labels,
+        good=st.get_option(f"theme.{theme}.greenColor"),
+        loss=st.get_option(f"theme.{theme}.redColor"),
+        text=st.get_option(f"theme.{theme}.grayTextColor"),
+        grid=st.get_option(f"theme.{theme}.borderColor"),
+        zone=shared.zone(),
+        view=view,
+    )
+
+
+def _nothing(actor: Actor, span: str) -> None:
+    say = f"In the last {span} nobody asked anything that fits. Choose a longer time, or ask the first question."
+    with widgets.empty(":material/monitoring:", "Nothing to count yet", say):
+        if allowed(actor.role, "chat"):
+            st.page_link(widgets.page("chat"), label="Ask a question", query_params=widgets.link())
+
+
+# -- the five questions -----------------------------------------------------------------------------
+
+
+def _well(report: Report, look: figures.Look, before: str) -> None:
+    now, was = report.total, report.previous
+    share, old = _arrived(now), _arrived(was)
+    with _question("Is it well?", "well") as (number, chart):
+        with number:
+            st.metric(
+                "Answers that arrived",
+                _percent(share),
+                _points(share, old),
+                chart_data=figures.spark(report, _arrived),
+                delta_description=before,
+                help="Turns that did not fail and were not cut off.",
+            )
+            st.caption(f"{widgets.count(now.failed, 'turn')} of {now.turns:,} failed")
+        with chart:
+            if now.errors:
+                _chart(figures.failures(report, look), "well", "Turns that failed, by kind")
+            else:
+                _chart(figures.stacked(report, look, lambda f: f.completed, "turns"), "well", "Turns that went well")
+                st.caption(":material/check_circle: No errors in this time")
+
+
+def _fast(report: Report, look: figures.Look, before: str) -> None:
+    now, was = report.total, report.previous
+    with _question("Is it fast?", "fast") as (number, chart):
+        with number:
+            st.metric(
+                "First word, p95",
+                _time(now.first_token.p95),
+                _change(now.first_token.p95, was.first_token.p95),
+                delta_color="inverse",
+                chart_data=figures.spark(report, lambda f: f.first_token.p95),
+                delta_description=before,
+                help="95 of 100 answers begin within this time.",
+            )
+            st.caption(f"half within {_time(now.first_token.p50)}  \nwhole answers {_time(now.total.p50)}")
+        with chart:
+            which = st.segmented_control(
+                "Time of", list(SPEEDS), default="First word", required=True, key="speed", bind="query-params",
+                label_visibility="collapsed",
+            )  # fmt: skip
+            _chart(figures.times(report, look, SPEEDS[which]), f"fast_{which}", f"{which}: p50, p95 and p99 by backend")
+            st.caption("solid: p95, dotted: p50, dashed: p99")
+
+
+def _used(report: Report, look: figures.Look, before: str) -> None:
+    now, was = report.total, report.previous
+    with _question("Is it used?", "used") as (number, chart):
+        with number:
+            st.metric(
+                "Turns",
+                f"{now.turns:,}",
+                _change(now.turns, was.turns),
+                chart_data=figures.spark(report, lambda f: f.turns),
+                delta_description=before,
+            )
+            tokens = f"{now.input_tokens:,} tokens in, {now.output_tokens:,} out"
+            st.caption(f"{widgets.count(now.active_threads or 0, 'active thread')}  \n{tokens}")
+        with chart:
+            which = st.segmented_control(
+                "Use in", list(USES), default="Turns", required=True, key="use", bind="query-params",
+                label_visibility="collapsed",
+            )  # fmt: skip
+            if USES[which] == "turns":
+                figure = figures.stacked(report, look, lambda f: f.turns, "turns")
+            else:
+                figure = figures.stacked(report, look, lambda f: f.input_tokens + f.output_tokens, "tokens")
+            _chart(figure, f"used_{which}", f"{which} by backend")
+
+
+def _liked(report: Report, look: figures.Look, before: str) -> None:
+    now, was = report.total, report.previous
+    with _question("Is it liked?", "liked") as (number, chart):
+        with number:
+            st.metric(
+                "Thumbs that point up",
+                _percent(now.satisfaction),
+                _points(now.satisfaction, was.satisfaction),
+                chart_data=figures.spark(report, lambda f: f.satisfaction),
+                delta_description=before,
+            )
+            st.caption(f"{now.up:,} up, {now.down:,} down")
+        with chart:
+            if now.up + now.down:
+                _chart(figures.thumbs(report, look), "liked", "Thumbs up and down")
+            else:
+                st.caption("No thumbs were given in this time.")
+
+
+def _cost(report: Report, look: figures.Look, before: str) -> None:
+    now, was = report.total, report.previous
+    with _question("What does it cost?", "cost") as (number, chart):
+        with number:
+            st.metric(
+                "US dollars",
+                _escape(shared.money(now.cost)),
+                _change(now.cost, was.cost),
+                delta_color="inverse",
+                chart_data=figures.spark(report, lambda f: f.cost / 1_000_000),
+                delta_description=before,
+                help="By the public prices of the models that answered; what a server of your own costs is not in it.",
+            )
+            a_turn = now.cost // now.turns
+            st.caption(f"{_escape(shared.money(a_turn))} a turn")
+        with chart:
+            if now.cost:
+                figure = figures.stacked(report, look, lambda f: f.cost / 1_000_000, "US dollars", ",.4f")
+                _chart(figure, "cost", "Cost by backend")
+            else:
+                st.caption("Nothing that has a price answered in this time.")
+
+
+# -- pieces -----------------------------------------------------------------------------------------
+
+
+class _question:
+    """A card: the question, its number left and its chart right."""
+
+    def __init__(self, title: str, key: str) -> None:
+        self.card = st.container(border=True, key=f"card_{key}")
+        self.card.subheader(title, anchor=False)
+
+    def __enter__(self) -> tuple[Any, Any]:
+        number, chart = self.card.columns([2, 5], gap="medium")
+        return number, chart
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def _chart(figure: go.Figure, key: str, alt: str) -> None:
+    st.plotly_chart(figure, key=f"chart_{key}", config=CONFIG, alt=alt)
+
+
+def _details(report: Report, labels: Mapping[str, str]) -> None:
+    st.subheader("By backend", anchor=False)
+    frame = pd.DataFrame(figures.table(report, labels))
+    number = st.column_config.NumberColumn
+    kinds = {c: number(format="%.2f s") for c in frame.columns if c.endswith(tuple(figures.DASHES))}
+    kinds |= {c: number(format="localized") for c in ("Turns", "Failed", "Tokens in", "Tokens out")}
+    kinds["Cost"] = number(format="$%.4f")
+    st.dataframe(
+        frame, hide_index=True, column_config=kinds, placeholder="\u2013", key="by_backend",
+        alt="Figures by backend",
+    )  # fmt: skip
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        minutes = int(report.step.total_seconds() // 60)
+        step = f"{minutes} min" if minutes < 60 else f"{minutes // 60} h"
+        now = shared.local(report.until).strftime("%H:%M:%S")
+        st.caption(f"As of {now}, by itself every {EVERY:.0f} s; each bar or dot is {step}", width="content")
+        st.download_button(
+            "Download CSV", partial(figures.as_csv, report), f"metrics-{report.until:%Y%m%d-%H%M}.csv", "text/csv",
+            icon=":material/download:", on_click="ignore", key="csv",
+        )  # fmt: skip
+
+
+def _arrived(f: Figures) -> float | None:
+    return None if f.error_rate is None else 1 - f.error_rate
+
+
+def _percent(share: float | None) -> str | None:
+    return None if share is None else f"{share:.1%}"
+
+
+def _points(now: float | None, was: float | None) -> str | int | None:
+    """The change of a share, in percentage points."""
+    if now is None or was is None:
+        return None
+    change = round(100 * (now - was), 1)
+    return f"{change:+.1f} points" if change else 0
+
+
+def _change(now: float | None, was: float | None) -> str | int | None:
+    """The change in percent; None where there was nothing to compare with."""
+    if not was or now is None:
+        return None
+    change = round(100 * (now - was) / was)
+    return f"{change:+,} %" if change else 0
+
+
+def _time(milliseconds: float | None) -> str:
+    return "\u2013" if milliseconds is None else shared.seconds(milliseconds)
+
+
+def _escape(text: str) -> str:
+    return marks.plain(text)
+
+
+page()
