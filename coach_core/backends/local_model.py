@@ -50,7 +50,7 @@ def model_name(spec: str) -> str:
 def _fetch(spec: str, home: Path) -> Path:
     hub = _HUB.fullmatch(spec)
     assert hub is not None  # present() has looked
-    import httpx
+    import httpx2
     from huggingface_hub import HfApi, hf_hub_download
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
@@ -66,7 +66,7 @@ def _fetch(spec: str, home: Path) -> Path:
         raise LocalModelFailed(f"{hub['repo']} on the hub asks for consent first. Choose another model.") from error
     except RepositoryNotFoundError as error:
         raise LocalModelFailed(f"The hub knows no model {hub['repo']}. Check COACH_LOCAL_MODEL.") from error
-    except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
+    except (HfHubHTTPError, httpx2.HTTPError, OSError) as error:
         raise LocalModelFailed(
             f"{spec} could not be fetched from the hub. Check the network, or give the path of a GGUF file."
         ) from error

@@ -35,7 +35,7 @@ def checks(settings: Settings, db: Database, knowledge: Knowledge, parts: Backen
         Check("setting", "warn", sentence, f"Correct or remove {name}.") for name, sentence in settings.problems.items()
     ]
     found += [check_backend(parts, name) for name in parts.infos()]
-    if not any(i.ready and i.name in {"openai_responses", "openai_chat", "local"} for i in parts.infos().values()):
+    if not any(i.ready and i.name not in {"extractive", "scripted"} for i in parts.infos().values()):
         mend = "Put OPENAI_API_KEY=... or COACH_LOCAL_MODEL=path-to.gguf into the file .env and start again."
         found.append(Check("language model", "warn", "none is connected: answers are quotes from the documents", mend))
     return found
