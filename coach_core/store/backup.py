@@ -24,7 +24,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from coach_core.errors import BadBackup, DiskFull, StoreError
+from coach_core.errors import BadBackup, DatabaseBusy, DiskFull, StoreError
 from coach_core.store import Database, make_engine, schema
 from coach_core.store.faults import map_fault
 from coach_core.store.models import metadata
@@ -49,10 +49,12 @@ def backup(db: Database, file: Path) -> None:
                 schema.copy_sqlite(db.engine, copy)
             else:
                 _copy_out(db.engine, copy)
+                _export_files(db, Path(folder))
             with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, allowZip64=True) as archive:
                 archive.write(copy, "coach.db")
-                for path in _files(db.home):  # after the copy: each file that a row names is there
-                    archive.write(path, path.relative_to(db.home).as_posix())
+                home = db.home if db.sqlite else Path(folder)
+                for path in _files(home):  # after the copy: each file that a row names is there
+                    archive.write(path, path.relative_to(home).as_posix())
                 archive.writestr("manifest.json", json.dumps(_manifest(db, copy)))
         with part.open("rb") as written:
             os.fsync(written.fileno())
@@ -146,6 +148,7 @@ def _sound(database: Path) -> bool:
 def _replace_sqlite(engine: Engine, home: Path, folder: Path) -> Path | None:
     database = Path(str(engine.url.database))
     aside = home / "backups" / f"replaced-{now():%Y%m%dT%H%M%S%f}"
+    _check_unused(database)
     there = [Path(f"{database}{end}") for end in ("", "-wal", "-shm") if Path(f"{database}{end}").exists()]
     if there:
         aside.mkdir(parents=True)
@@ -155,6 +158,21 @@ def _replace_sqlite(engine: Engine, home: Path, folder: Path) -> Path | None:
     shutil.move(folder / "coach.db", database)
     _add_files(home, folder)
     return aside if there else None
+
+
+def _check_unused(database: Path) -> None:
+    """Only one who is alone with an SQLite file can lock the whole of it."""
+    if not database.exists():
+        return
+    with closing(sqlite3.connect(database, isolation_level=None, timeout=1)) as connection:
+        try:
+            connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+            connection.execute("BEGIN EXCLUSIVE")
+            connection.execute("ROLLBACK")
+        except sqlite3.OperationalError as fault:
+            raise DatabaseBusy("The app is running on this database. Stop it, then restore again.") from fault
+        except sqlite3.DatabaseError:
+            return  # what is there is damaged; it is put aside as it is
 
 
 def _replace_server(engine: Engine, home: Path, folder: Path) -> Path | None:
@@ -191,11 +209,21 @@ def _copy_out(engine: Engine, target: Path) -> None:
         with _faults(), view.connect() as old, copy.connect() as new:
             new.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
             for table in metadata.sorted_tables:
-                _copy_table(old, new, table)
+                if table is not _BYTES:
+                    _copy_table(old, new, table)
             new.exec_driver_sql("INSERT INTO chunk_words(chunk_words) VALUES ('rebuild')")
             new.commit()
     finally:
         copy.dispose()
+
+
+def _export_files(db: Database, folder: Path) -> None:
+    with db.read() as connection:
+        for digest in connection.execute(sa.select(_BYTES.c.sha256)).scalars().all():
+            data = connection.execute(sa.select(_BYTES.c.data).where(_BYTES.c.sha256 == digest)).scalar_one()
+            target = folder / "files" / digest[:2] / digest
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
 
 
 def _copy_table(old: Connection, new: Connection, table: sa.Table) -> None:

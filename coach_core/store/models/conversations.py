@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import DDL, Index, event, text
+from sqlalchemy import DDL, ForeignKey, Index, event, text
 from sqlmodel import Field
 
 from coach_core.store.models.base import (
@@ -73,7 +73,7 @@ class ThreadRow(SQLModel, table=True):
 
 
 class MessageRow(SQLModel, table=True):
-    """A node of the tree. `parent_id` has no cascade: a thread goes whole, in one statement."""
+    """A node of the tree. `parent_id` has no cascade, since a thread goes whole, and is checked at the commit."""
 
     __tablename__ = "messages"
     __table_args__ = (
@@ -90,7 +90,9 @@ class MessageRow(SQLModel, table=True):
 
     id: UUID = id_field()
     thread_id: UUID = ref("threads.id", index=False)
-    parent_id: UUID | None = Field(default=None, foreign_key="messages.id", index=True)
+    parent_id: UUID | None = Field(
+        default=None, index=True, sa_column_args=[ForeignKey("messages.id", deferrable=True, initially="DEFERRED")]
+    )
     turn_id: UUID | None = None
     speaker: str
     status: str

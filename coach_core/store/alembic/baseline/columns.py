@@ -1,6 +1,7 @@
 """Short names for the columns of the baseline, so that a table reads as one line a column.
 
-Invariant: frozen. `of` names what a column refers to, `gone` what happens when that goes.
+Invariant: frozen. `of` names what a column refers to, `gone` what happens when that goes, `late`
+that it is checked at the commit.
 """
 
 from __future__ import annotations
@@ -83,7 +84,9 @@ def _column(
     null: bool = False,
     of: str = "",
     gone: str | None = None,
+    late: bool = False,
     auto: Any = "auto",
 ) -> Column[Any]:
-    refers = [sa.ForeignKey(of, ondelete=gone)] if of else []
+    when: dict[str, Any] = {"deferrable": True, "initially": "DEFERRED"} if late else {}
+    refers = [sa.ForeignKey(of, ondelete=gone, **when)] if of else []
     return Column(name, kind, *refers, primary_key=key, nullable=null, autoincrement=auto)

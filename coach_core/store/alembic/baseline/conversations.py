@@ -50,7 +50,7 @@ table(
     "messages",
     uuid("id", key=True),
     uuid("thread_id", of="threads.id", gone="CASCADE"),
-    uuid("parent_id", null=True, of="messages.id"),
+    uuid("parent_id", null=True, of="messages.id", late=True),
     uuid("turn_id", null=True),
     text("speaker"),
     text("status"),
