@@ -52,12 +52,10 @@ def _cut(line: str) -> list[str]:
 
 def _ends_here(line: str, end: re.Match[str]) -> bool:
     mark = end.group()
-    if not mark.startswith((".", "…")):
-        return True
     after = line[_OPENER.match(line, end.end()).end() :][:1]  # type: ignore[union-attr]
     if after and after.islower():
         return False
-    if mark.startswith(("...", "…")):
+    if not mark.startswith(".") or mark.startswith("..."):
         return True
     before = line[: end.start()]
     word = before.rsplit(None, 1)[-1].lstrip("(\"“«'[").lower() if before.strip() else ""
