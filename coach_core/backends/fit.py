@@ -48,9 +48,9 @@ def judge(question: str, sentences: Sequence[str], score: Score | None) -> Fit:
     if not sentences:
         return Fit((), False)
     covered = coverage(question, sentences)
-    if score is None:
+    cosines = [float(c) for c in score(question, [*UNRELATED, *sentences])] if score else []
+    if not cosines:
         return Fit(tuple(covered), max(covered) >= 0.45, coverage=max(covered))
-    cosines = [float(c) for c in score(question, [*UNRELATED, *sentences])]
     above = _above(cosines[: len(UNRELATED)], cosines[len(UNRELATED) :])
     total = tuple(max(a, 0.0) / 4 + c for a, c in zip(above, covered, strict=True))
     return Fit(total, max(total) >= 1.0, max(above), max(covered))
