@@ -37,7 +37,9 @@ class Attached:
         if image := _image_type(data):
             return image
         if not loaders.readable(name):
-            raise UnsupportedFile("This kind of file cannot be read. Use PDF, DOCX, Markdown, text, HTML, CSV or an image.")
+            raise UnsupportedFile(
+                "This kind of file cannot be read. Use PDF, DOCX, Markdown, text, HTML, CSV or an image."
+            )
         loaders.load(data, name)
         return loaders.check(data, name)[1]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from lxml import etree
+from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
 
 from coach_core.errors import DamagedFile
 from coach_core.knowledge.loaders import Loaded, html

@@ -1,0 +1,89 @@
+"""The vectors of each collection in memory, kept as fresh as the database.
+
+Invariant: `refresh`, called with the connection a search reads by, leaves the matrices holding what that
+connection sees: what is new since the last generation known is loaded, what went is marked.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection
+
+from coach_core.search.vectors import Matrix
+from coach_core.store import chunks, collections
+
+F32 = NDArray[np.float32]
+
+
+@dataclass
+class _Held:
+    matrix: Matrix
+    generation: int = 0
+    gate: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Index:
+    """Matrices by collection, of one embedder's vectors."""
+
+    def __init__(self, model: str, dim: int) -> None:
+        self.model = model
+        self.dim = dim
+        self._held: dict[UUID, _Held] = {}
+        self._gate = threading.Lock()
+
+    def refresh(self, connection: Connection, ids: Sequence[UUID]) -> None:
+        now = collections.generations(connection, ids)
+        for collection_id in ids:
+            if collection_id not in now:
+                with self._gate:
+                    self._held.pop(collection_id, None)
+                continue
+            held = self._of(collection_id)
+            if held.generation < now[collection_id]:
+                with held.gate:
+                    self._load(connection, collection_id, held, now[collection_id])
+
+    def search(self, query: F32, ids: Sequence[UUID], k: int, version_id: UUID | None = None) -> list[int]:
+        """Chunk numbers of the nearest vectors in the collections `ids` (or of one version), nearest first."""
+        found: list[tuple[float, int]] = []
+        for collection_id in ids:
+            held = self._held.get(collection_id)
+            if held is not None:
+                numbers, scores = held.matrix.search(query, k, version_id)
+                found += zip((-scores).tolist(), numbers.tolist(), strict=True)
+        return [number for _, number in sorted(found)[:k]]
+
+    def cosines(self, connection: Connection, query: F32, numbers: Sequence[int]) -> dict[int, float]:
+        """Exact ones, from the float16 rows; without those chunks that have no vector yet."""
+        blobs = chunks.vectors_of(connection, numbers, self.model)
+        if not blobs:
+            return {}
+        rows = np.frombuffer(b"".join(blobs.values()), np.float16).reshape(len(blobs), self.dim)
+        return dict(zip(blobs, (rows.astype(np.float32) @ query).tolist(), strict=True))
+
+    def _of(self, collection_id: UUID) -> _Held:
+        with self._gate:
+            return self._held.setdefault(collection_id, _Held(Matrix(self.dim)))
+
+    def _load(self, connection: Connection, collection_id: UUID, held: _Held, generation: int) -> None:
+        if held.generation >= generation:
+            return  # another search did it meanwhile
+        after = held.generation
+        if after:
+            for version_id in chunks.removed_since(connection, collection_id, after):
+                held.matrix.remove(version_id)
+        for version_id, numbers, blobs in chunks.fresh_vectors(connection, collection_id, self.model, after):
+            vectors = np.frombuffer(b"".join(blobs), np.float16).reshape(len(blobs), self.dim)
+            held.matrix.add(version_id, np.asarray(numbers, np.int64), vectors)
+        held.generation = generation
+
+
+def packed(vectors: F32) -> list[bytes]:
+    """Vectors as they are stored: float16, a row each."""
+    return [row.tobytes() for row in vectors.astype(np.float16)]
