@@ -6,6 +6,7 @@ that runs is only watched: reload, click or leave, it goes on.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -246,7 +247,9 @@ def answered_by(thread: Thread | None, key: str) -> None:
         "Answered by",
         names,
         index=names.index(now) if now in names else 0,
-        format_func=lambda n: "As set for everyone" if not n else infos[n].label + ("" if infos[n].ready else " (not set up)"),
+        format_func=lambda n: (
+            "As set for everyone" if not n else infos[n].label + ("" if infos[n].ready else " (not set up)")
+        ),
         key=key,
         on_change=pick_backend,
         args=(key, thread),
@@ -289,7 +292,9 @@ def empty(persona: Persona) -> None:
                 )
 
 
-def conversation(thread: Thread, messages: Sequence[Message], persona: Persona | None, busy: bool) -> DeltaGenerator | None:
+def conversation(
+    thread: Thread, messages: Sequence[Message], persona: Persona | None, busy: bool
+) -> DeltaGenerator | None:
     """Draw the branch on show; returns the place where the answer that is being written grows."""
     growing: DeltaGenerator | None = None
     shown = messages[-state.get("_more", SHOWN) :]
@@ -338,7 +343,14 @@ def row(thread: Thread, message: Message, busy: bool) -> None:
         words = record.error_text if record and record.error_text else "The answer failed. Try again."
         st.error(escape(words), icon=":material/error:")
     if message.status != "complete" and message.text:
-        st.button("Continue", key=f"continue-{message.id}", icon=":material/play_arrow:", on_click=go_on, args=(message.id,), disabled=busy)
+        st.button(
+            "Continue",
+            key=f"continue-{message.id}",
+            icon=":material/play_arrow:",
+            on_click=go_on,
+            args=(message.id,),
+            disabled=busy,
+        )
     with st.container(key=f"row-{message.id}", horizontal=True, vertical_alignment="center", gap="xsmall"):
         if message.text:
             feedback(message)
@@ -360,12 +372,23 @@ def branches(thread: Thread, message: Message, busy: bool) -> None:
     if len(message.siblings) < 2:
         return
     at = message.siblings.index(message.id)
-    for step, icon, words in ((-1, ":material/chevron_left:", "The version before"), (1, ":material/chevron_right:", "The next version")):
+    for step, icon, words in (
+        (-1, ":material/chevron_left:", "The version before"),
+        (1, ":material/chevron_right:", "The next version"),
+    ):
         if step == 1:
             st.caption(f"{at + 1}/{len(message.siblings)}", width="content")
         to = at + step
         there = 0 <= to < len(message.siblings)
-        tool(f"branch{step}-{message.id}", icon, words, show_branch, thread.id, message.siblings[to if there else at], disabled=busy or not there)
+        tool(
+            f"branch{step}-{message.id}",
+            icon,
+            words,
+            show_branch,
+            thread.id,
+            message.siblings[to if there else at],
+            disabled=busy or not there,
+        )
 
 
 def feedback(message: Message) -> None:
@@ -379,7 +402,9 @@ def feedback(message: Message) -> None:
             if message.feedback < 0:
                 st.pills("Why", REASONS, selection_mode="multi", key=f"reasons-{message.id}")
             st.text_area("In your words", key=f"reason-{message.id}", max_chars=2000, height=80)
-            st.button("Keep", key=f"keep-reason-{message.id}", on_click=give_reason, args=(message.id, message.feedback))
+            st.button(
+                "Keep", key=f"keep-reason-{message.id}", on_click=give_reason, args=(message.id, message.feedback)
+            )
 
 
 def turn_of(message: Message) -> TurnRecord | None:
@@ -397,14 +422,23 @@ def composer(running: TurnRecord | None) -> None:
             with st.container(horizontal=True, gap="xsmall", key="files"):
                 for file in files:
                     st.button(
-                        escape(file.name), icon=":material/close:", key=f"drop-{file.id}", help="Take this file off", on_click=drop_file, args=(file.id,)
+                        escape(file.name),
+                        icon=":material/close:",
+                        key=f"drop-{file.id}",
+                        help="Take this file off",
+                        on_click=drop_file,
+                        args=(file.id,),
                     )
         if (draft := state.pop("_draft", None)) is not None:
             state[ASK] = draft
-        with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="composer"):
-            st.chat_input("Ask, or attach a file", key=ASK, accept_file="multiple", file_type=FILE_TYPES, on_submit=submit)
+        with st.container(horizontal=True, vertical_alignment="center", gap="small", key="composer"):
+            st.chat_input(
+                "Ask, or attach a file", key=ASK, accept_file="multiple", file_type=FILE_TYPES, on_submit=submit
+            )
             if running is not None:
-                st.button("Stop", key="stop", icon=":material/stop_circle:", shortcut="Esc", on_click=stop, args=(running.id,))
+                st.button(
+                    "Stop", key="stop", icon=":material/stop_circle:", shortcut="Esc", on_click=stop, args=(running.id,)
+                )
 
 
 def open_drawer(messages: Sequence[Message]) -> None:
@@ -430,7 +464,8 @@ def watch(turn: TurnRecord, place: DeltaGenerator) -> None:
     status = place.empty()
     text = place.container(gap="small")
     partial = coach.partial(actor, turn.id)
-    _draw.follow(text, status, coach.tail(actor, turn.id, poll=0.1), str(turn.answer_id), partial)
+    if _draw.follow(text, status, coach.tail(actor, turn.id, poll=0.1), str(turn.answer_id), partial) is None:
+        time.sleep(0.5)  # it was cut off: look again, but not at once
     st.rerun()
 
 
@@ -440,6 +475,7 @@ def clear_for(thread: Thread | None) -> DeltaGenerator:
     on_show = thread.id if thread else None
     if state.get("_on_show", on_show) != on_show:
         place.empty()
+        time.sleep(0.05)  # the browser joins what comes at once, and old messages would linger
         # A link within the same page reaches the script, but not the address bar.
         st.query_params.from_dict(st.query_params.to_dict())
         state.pop("_editing", None)

@@ -17,8 +17,10 @@ from coach_core.errors import CoachError
 from coach_core.types import Role, User
 from coach_core.ui import shared
 
-#: section -> file in pages/, title, icon, the action that opens it
-SECTIONS: Mapping[str, tuple[tuple[str, str, str, access.Action], ...]] = {
+#: file in pages/, title, icon, the action that opens it
+Entry = tuple[str, str, str, access.Action]
+
+SECTIONS: Mapping[str, tuple[Entry, ...]] = {
     "Work": (
         ("chat", "Chat", ":material/forum:", "chat"),
         ("threads", "Threads", ":material/history:", "threads"),
@@ -32,18 +34,13 @@ SECTIONS: Mapping[str, tuple[tuple[str, str, str, access.Action], ...]] = {
 }
 
 
-def pages_for(role: Role) -> dict[str, list[Page]]:
+def pages_for(role: Role) -> dict[str, list[Entry]]:
     """The pages of each section that `role` may open and that there are."""
-    offered: dict[str, list[Page]] = {}
-    for section, entries in SECTIONS.items():
-        pages = [
-            st.Page(path, title=title, icon=icon, url_path=name)
-            for name, title, icon, action in entries
-            if access.allowed(role, action) and (path := shared.PAGES / f"{name}.py").is_file()
-        ]
-        if pages:
-            offered[section] = pages
-    return offered
+    offered = {
+        section: [e for e in entries if access.allowed(role, e[3]) and (shared.PAGES / f"{e[0]}.py").is_file()]
+        for section, entries in SECTIONS.items()
+    }
+    return {section: entries for section, entries in offered.items() if entries}
 
 
 def run() -> None:
@@ -64,7 +61,12 @@ def run() -> None:
         st.navigation([st.Page(_nothing, title="Coach", default=True)])
         shared.show_error(error)
         return
-    sections = pages_for(actor.role)
+    sections = {
+        section: [
+            st.Page(shared.PAGES / f"{name}.py", title=title, icon=icon, url_path=name) for name, title, icon, _ in e
+        ]
+        for section, e in pages_for(actor.role).items()
+    }
     by_name = {page.url_path: page for pages in sections.values() for page in pages}
 
     def home() -> None:
@@ -127,11 +129,13 @@ def _short(title: str) -> str:
 
 def _take_profile_from_link(profiles: list[User]) -> None:
     """`?profile=NAME` names who acts, so that a reload or a second tab does not become the owner."""
+    chosen = st.session_state.get("_profile_id")
     name = st.query_params.get("profile", "")
-    if name and "_profile_id" not in st.session_state:
-        for user in profiles:
-            if user.name == name:
-                shared.choose_profile(user)
+    for user in profiles:
+        if chosen is None and name and user.name == name:
+            shared.choose_profile(user)
+        elif user.id == chosen and user.name != name and user.id != profiles[0].id:
+            st.query_params["profile"] = user.name  # links of the navigation do not carry it
 
 
 def _only_profile() -> dict[str, str]:
@@ -179,4 +183,5 @@ def _add_profile() -> None:
                 st.rerun()
 
 
-run()
+if __name__ == "__main__":
+    run()

@@ -212,7 +212,13 @@ def seconds(milliseconds: float) -> str:
 def money(micro_dollars: int) -> str:
     """Micro-dollars as dollars, with as many digits as it takes to see something."""
     dollars = micro_dollars / 1_000_000
-    return f"${dollars:.2f}" if dollars >= 1 or not micro_dollars else f"${dollars:.2g}" if dollars < 0.01 else f"${dollars:.3f}"
+    return (
+        f"${dollars:.2f}"
+        if dollars >= 1 or not micro_dollars
+        else f"${dollars:.2g}"
+        if dollars < 0.01
+        else f"${dollars:.3f}"
+    )
 
 
 def dark() -> bool:

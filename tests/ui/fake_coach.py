@@ -16,6 +16,7 @@ from coach_core.types import (
     Actor,
     BackendInfo,
     Citation,
+    Document,
     Event,
     Message,
     Part,
@@ -41,11 +42,12 @@ CITATION = Citation(
     text="Before. A calendar shows where the hours go. After.",
     quote="A calendar shows where the hours go.",
     start=100,
-    end=150,
+    end=100 + len("Before. A calendar shows where the hours go. After."),
     score=0.81,
     rank_words=1,
     rank_meaning=3,
     document_id=new_id(),
+    document_hash="h" * 64,
 )
 
 
@@ -107,9 +109,7 @@ class FakeCoach:
         raise errors.PersonaNotFound
 
     # -- threads and messages
-    def new_thread(
-        self, actor: Actor, persona_id: UUID, *, title: str = "", backend: str | None = None
-    ) -> Thread:
+    def new_thread(self, actor: Actor, persona_id: UUID, *, title: str = "", backend: str | None = None) -> Thread:
         thread = Thread(new_id(), actor.user_id, title, persona_id, now(), now(), backend=backend)
         self.all_threads[thread.id] = thread
         return thread
@@ -133,6 +133,9 @@ class FakeCoach:
 
     def set_backend(self, actor: Actor, thread_id: UUID, backend: str | None) -> Thread:
         return self._change(actor, thread_id, backend=backend)
+
+    def set_persona(self, actor: Actor, thread_id: UUID, persona_id: UUID) -> Thread:
+        return self._change(actor, thread_id, persona_id=persona_id)
 
     def archive(self, actor: Actor, ids: Sequence[UUID]) -> int:
         return len([self._change(actor, i, archived_at=now()) for i in ids])
@@ -210,9 +213,7 @@ class FakeCoach:
         self._append(turn_id, Event("done", status="cancelled"))
 
     def running(self, actor: Actor, thread_id: UUID) -> TurnRecord | None:
-        return next(
-            (t for t in self.turns.values() if t.thread_id == thread_id and t.status == "running"), None
-        )
+        return next((t for t in self.turns.values() if t.thread_id == thread_id and t.status == "running"), None)
 
     def turn(self, actor: Actor, turn_id: UUID) -> TurnRecord:
         return self.turns[turn_id]
@@ -231,7 +232,7 @@ class FakeCoach:
         yield from self.turn_events[turn_id][after:]
 
     def partial(self, actor: Actor, turn_id: UUID) -> str:
-        return "".join(e.text for e in self.turn_events[turn_id] if e.kind == "text")
+        return self.all_messages[self.turns[turn_id].answer_id].text
 
     def release(self, turn_id: UUID) -> None:
         """Let a held turn complete."""
@@ -243,8 +244,18 @@ class FakeCoach:
             raise errors.EmptyFile
         return StoredFile(new_id(), "0" * 64, name, "text/plain", len(data), now())
 
+    def document(self, actor: Actor, document_id: UUID) -> Document:
+        if document_id != CITATION.document_id:
+            raise errors.DocumentNotFound
+        return Document(
+            document_id, new_id(), "college.pdf", "College Success", "application/pdf", 10, "h" * 64, "ready", now()
+        )
+
+    def document_file(self, actor: Actor, document_id: UUID) -> tuple[StoredFile, bytes]:
+        return StoredFile(new_id(), "h" * 64, "college.pdf", "application/pdf", 4, now()), b"%PDF"
+
     def document_text(self, actor: Actor, document_id: UUID) -> tuple[str, list[tuple[str, int, int]]]:
-        return "x" * 100 + CITATION.text + "y" * 100, [("p. 41", 0, 300)]
+        return f"{'Before it. ' * 9}\n{CITATION.text}\nAfter it.", [("p. 41", 0, 300)]
 
     def backends(self, actor: Actor) -> list[BackendInfo]:
         return [
@@ -267,9 +278,7 @@ class FakeCoach:
         self.all_threads[thread_id] = dataclasses.replace(self.thread(actor, thread_id), **values)
         return self.all_threads[thread_id]
 
-    def _ask(
-        self, actor: Actor, thread: Thread, parent: UUID | None, text: str, parts: tuple[Part, ...]
-    ) -> TurnRecord:
+    def _ask(self, actor: Actor, thread: Thread, parent: UUID | None, text: str, parts: tuple[Part, ...]) -> TurnRecord:
         if self.running(actor, thread.id):
             raise errors.TurnRunning
         question = Message(new_id(), thread.id, parent, "user", parts, text, "complete", now())
@@ -283,17 +292,13 @@ class FakeCoach:
             raise errors.TurnRunning
         assert question is not None
         turn_id = new_id()
-        reply = Message(
-            new_id(), thread.id, question, "assistant", (), begin, "streaming", now(), turn_id=turn_id
-        )
+        reply = Message(new_id(), thread.id, question, "assistant", (), begin, "streaming", now(), turn_id=turn_id)
         self.all_messages[reply.id] = reply
         self._change(actor, thread.id, head_id=reply.id, updated_at=now())
         self.turns[turn_id] = TurnRecord(
             turn_id, thread.id, question, reply.id, actor.user_id, "running", "scripted", now(), model="script"
         )
         self.turn_events[turn_id] = []
-        if begin:
-            self._append(turn_id, Event("text", text=begin))
         for event in self.script.pop(0) if self.script else answer("Plain answer."):
             self._append(turn_id, event)
         return self.turns[turn_id]

@@ -42,7 +42,7 @@ function say(text) {
   region.textContent = text
 }
 
-const page = { data: {}, send: () => {}, fresh: true }
+const page = { data: {}, send: () => {}, fresh: true, follow: true, until: 0 }
 
 // What was sent but is not yet among the messages is put back: the connection may have been lost with it.
 function settle() {
@@ -95,7 +95,23 @@ function onLost() {
   page.connection = state
 }
 
+// While an answer grows the page stays at its end, unless the person has scrolled away from it.
+const main = () => document.querySelector('[data-testid="stMain"]')
+const toEnd = () => { const box = main(); if (box) box.scrollTop = box.scrollHeight }
+
+function onScroll(event) {
+  const box = event.target
+  if (box === main()) page.follow = box.scrollHeight - box.scrollTop - box.clientHeight < 140
+}
+
+function onGrowth() {
+  if (page.follow && Date.now() < page.until) toEnd()
+}
+
 function listen() {
+  document.addEventListener("scroll", onScroll, true)
+  const growth = new MutationObserver(onGrowth)
+  growth.observe(main() || document.body, { childList: true, subtree: true, characterData: true })
   document.addEventListener("click", onClick, true)
   document.addEventListener("keydown", onKey, true)
   document.addEventListener("input", onInput, true)
@@ -104,6 +120,8 @@ function listen() {
   if (app) observer.observe(app, { attributes: true, attributeFilter: ["data-test-connection-state"] })
   onLost()
   return () => {
+    growth.disconnect()
+    document.removeEventListener("scroll", onScroll, true)
     document.removeEventListener("click", onClick, true)
     document.removeEventListener("keydown", onKey, true)
     document.removeEventListener("input", onInput, true)
@@ -125,7 +143,10 @@ export default function ({ data, setTriggerValue }) {
   page.data = data || {}
   page.send = setTriggerValue
   stop ??= listen()
-  if (before.thread !== page.data.thread) page.fresh = true
+  const moved = before.thread !== page.data.thread
+  if (moved) page.fresh = true
+  if (moved || (page.data.running && !before.running)) page.follow = true
+  if (moved || before.running !== page.data.running) page.until = page.data.running ? Infinity : Date.now() + 1500
   requestAnimationFrame(() => {
     settle()
     if (before.running && !page.data.running && before.thread === page.data.thread) finished()

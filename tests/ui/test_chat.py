@@ -1,0 +1,340 @@
+"""The chat page over a Coach in memory: what is drawn, what each control asks of the Coach, bad links."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from coach_core import errors
+from coach_core.types import Event, new_id
+from coach_core.ui import drawers, shared
+from pages import _draw
+from tests.ui.fake_coach import CITATION, FakeCoach, answer
+
+ROOT = Path(__file__).resolve().parents[2]
+MAIN = ROOT / "coach_core" / "ui" / "main.py"
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCoach]:
+    fake = FakeCoach()
+    monkeypatch.setattr(shared, "make_coach", lambda: fake)
+    shared.close_coach()
+    yield fake
+    shared.close_coach()
+
+
+def open_chat(**query: str) -> AppTest:
+    at = AppTest.from_file(MAIN, default_timeout=30)
+    at.run()
+    at.switch_page("../../pages/chat.py")
+    for name, value in query.items():
+        at.query_params[name] = value
+    at.run()
+    assert not at.exception
+    return at
+
+
+def texts(at: AppTest) -> list[str]:
+    return [m.value for m in at.markdown]
+
+
+def asked(fake: FakeCoach, question: str = "What now?", events: list[Event] | None = None) -> tuple[UUID, UUID]:
+    """A thread with one question; returns (thread, answer)."""
+    fake.script = [events] if events is not None else []
+    thread = fake.new_thread(fake.owner(), fake.all_personas[0].id)
+    turn = fake.start(fake.owner(), thread.id, question)
+    return thread.id, turn.answer_id
+
+
+def held(*events: Event) -> list[Event]:
+    """A turn that does not end by itself."""
+    return [Event("start", backend="scripted", model="script"), *events]
+
+
+# -- asking --------------------------------------------------------------------------------------------
+
+
+def test_an_empty_chat_offers_four_starters_and_one_click_asks(fake: FakeCoach) -> None:
+    at = open_chat()
+    assert [h.value for h in at.header] == [shared.escape("General coach listens.")]
+    starters = [b for b in at.button if (b.key or "").startswith("starter-")]
+    assert [b.label for b in starters] == ["A", "B", "C", "D"]
+    starters[1].click().run()
+    assert texts(at) == ["B", "Plain answer."]
+    assert UUID(at.query_params["thread"]) in fake.all_threads
+
+
+def test_a_question_is_asked_of_the_persona_picked(fake: FakeCoach) -> None:
+    at = open_chat()
+    at.selectbox(key="persona-new").set_value(fake.all_personas[1].id).run()
+    assert [h.value for h in at.header] == [shared.escape("Career coach listens.")]
+    at.chat_input[0].set_value("How *do* I <b>ask</b>?").run()
+    assert texts(at) == [shared.escape("How *do* I <b>ask</b>?"), "Plain answer."]
+    assert next(iter(fake.all_threads.values())).persona_id == fake.all_personas[1].id
+
+
+def test_the_persona_of_a_thread_can_be_changed(fake: FakeCoach) -> None:
+    thread, _ = asked(fake)
+    at = open_chat(thread=str(thread))
+    at.selectbox(key=f"persona-{thread}").set_value(fake.all_personas[1].id).run()
+    assert fake.all_threads[thread].persona_id == fake.all_personas[1].id
+
+
+@pytest.mark.parametrize("text", ["   ", "\n"])
+def test_an_empty_message_is_told_and_makes_no_thread(fake: FakeCoach, text: str) -> None:
+    at = open_chat()
+    at.chat_input[0].set_value(text).run()
+    assert [e.value for e in at.error] == [shared.escape(errors.EmptyMessage().sentence)]
+    assert not fake.all_threads
+
+
+def test_what_cannot_be_asked_now_stays_in_the_input(fake: FakeCoach, monkeypatch: pytest.MonkeyPatch) -> None:
+    def running(*_: object, **__: object) -> None:
+        raise errors.TurnRunning
+
+    thread, _ = asked(fake)
+    at = open_chat(thread=str(thread))
+    monkeypatch.setattr(fake, "start", running)
+    at.chat_input[0].set_value("And then?").run()
+    assert [e.value for e in at.error] == [shared.escape(errors.TurnRunning().sentence)]
+    assert (at.chat_input[0].proto.value, at.chat_input[0].proto.set_value) == ("And then?", True)
+
+
+# -- links ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("link", "error"),
+    [("no-id-at-all", errors.BadLink()), (str(new_id()), errors.ThreadNotFound()), ("x" * 5000, errors.BadLink())],
+)
+def test_a_link_that_leads_nowhere_is_one_sentence_and_the_page_works(
+    fake: FakeCoach, link: str, error: errors.CoachError
+) -> None:
+    at = open_chat(thread=link)
+    assert [e.value for e in at.error] == [shared.escape(error.sentence)]
+    at.chat_input[0].set_value("Still here?").run()
+    assert texts(at) == [shared.escape("Still here?"), "Plain answer."]
+
+
+def test_a_link_to_a_passage_opens_it_marked_in_its_page(fake: FakeCoach) -> None:
+    thread, reply = asked(fake, events=answer("Use a calendar [1].", citations=[CITATION]))
+    at = open_chat(thread=str(thread), cite=f"{reply}-1")
+    assert f"Use a calendar [\\[1\\]](#cite-{reply}-1)." in texts(at)
+    assert f":blue-background[{shared.escape(CITATION.text)}]" in texts(at)
+    assert any("A very close match: 1st by its words, 3rd by its meaning" in t for t in texts(at))
+
+
+def test_a_link_to_a_passage_that_is_not_there_is_told(fake: FakeCoach) -> None:
+    thread, reply = asked(fake)
+    for cite in (f"{reply}-7", "nonsense", f"{new_id()}-1"):
+        at = open_chat(thread=str(thread), cite=cite)
+        assert len(at.warning) == 1
+
+
+# -- citations -----------------------------------------------------------------------------------------
+
+
+def test_a_citation_is_a_button_that_opens_the_passage(fake: FakeCoach) -> None:
+    thread, reply = asked(fake, events=answer("See [1].", citations=[CITATION]))
+    at = open_chat(thread=str(thread))
+    button = at.button(key=f"cite-{reply}-1")
+    assert button.label == f"1  {shared.escape('College Success, p. 41')}"
+    button.click().run()
+    assert at.query_params["cite"] == f"{reply}-1"
+    assert any("blue-background" in t for t in texts(at))
+
+
+@pytest.mark.parametrize(
+    ("change", "note"),
+    [
+        ({"document_hash": "other"}, "The document has changed since; this is the passage as it was."),
+        ({"document_id": new_id()}, "The document is no longer in the library; this is the passage as it was."),
+    ],
+)
+def test_a_passage_outlives_its_document(fake: FakeCoach, change: dict[str, Any], note: str) -> None:
+    thread, reply = asked(fake, events=answer("See [1].", citations=[dataclasses.replace(CITATION, **change)]))
+    at = open_chat(thread=str(thread), cite=f"{reply}-1")
+    assert note in [c.value for c in at.caption]
+    assert f":blue-background[{shared.escape(CITATION.text)}]" in texts(at)
+
+
+def test_scores_and_ranks_are_said_in_words() -> None:
+    said = drawers.why(dataclasses.replace(CITATION, score=0.4, rank_words=None, rank_meaning=22))
+    assert said == "Related: not found by its words, 22nd by its meaning."
+    assert [drawers._ordinal(n) for n in (1, 2, 3, 4, 11, 12, 13, 21, 101)] == (
+        "1st 2nd 3rd 4th 11th 12th 13th 21st 101st".split()
+    )
+
+
+# -- under an answer -----------------------------------------------------------------------------------
+
+
+def test_thumbs_and_a_reason_reach_the_answer(fake: FakeCoach) -> None:
+    thread, reply = asked(fake)
+    at = open_chat(thread=str(thread))
+    at.feedback(key=f"feedback-{reply}").set_value(0).run()
+    assert fake.all_messages[reply].feedback == -1
+    at.pills(key=f"reasons-{reply}").set_value(["Wrong", "Too long"])
+    at.text_area(key=f"reason-{reply}").set_value("by far")
+    at.button(key=f"keep-reason-{reply}").click().run()
+    assert fake.all_messages[reply].feedback_reason == "Wrong, Too long, by far"
+    at.feedback(key=f"feedback-{reply}").set_value(None).run()
+    assert fake.all_messages[reply].feedback == 0
+
+
+def test_answer_again_keeps_the_old_answer_behind_arrows(fake: FakeCoach) -> None:
+    thread, first = asked(fake, events=answer("First."))
+    at = open_chat(thread=str(thread))
+    fake.script = [answer("Second.")]
+    at.button(key=f"again-{first}").click().run()
+    assert texts(at) == [shared.escape("What now?"), "Second."]
+    second = fake.all_threads[thread].head_id
+    assert "2/2" in [c.value for c in at.caption]
+    at.button(key=f"branch-1-{second}").click().run()
+    assert texts(at) == [shared.escape("What now?"), "First."]
+
+
+def test_edit_and_resend_is_a_branch(fake: FakeCoach) -> None:
+    thread, reply = asked(fake, "Teh question", answer("Old."))
+    question = fake.all_messages[reply].parent_id
+    at = open_chat(thread=str(thread))
+    at.button(key=f"edit-{question}").click().run()
+    fake.script = [answer("New.")]
+    at.text_area(key=f"edited-{question}").set_value("The question")
+    at.button(key=f"send-{question}").click().run()
+    assert texts(at) == ["The question", "New."]
+    assert "2/2" in [c.value for c in at.caption]
+    assert fake.all_messages[question].text == "Teh question"
+
+
+def test_a_stopped_answer_can_be_gone_on_with(fake: FakeCoach) -> None:
+    thread, reply = asked(fake, events=answer("Half", status="cancelled"))
+    at = open_chat(thread=str(thread))
+    assert "Stopped." in [c.value for c in at.caption]
+    fake.script = [answer(" and whole.")]
+    at.button(key=f"continue-{reply}").click().run()
+    assert ("resume", reply) in fake.calls
+    assert texts(at)[-1] == "Half and whole."
+
+
+def test_a_failed_answer_says_why(fake: FakeCoach) -> None:
+    thread, _ = asked(fake, events=held(Event("error", error="auth_failed", text=errors.AuthFailed().sentence)))
+    at = open_chat(thread=str(thread))
+    assert [e.value for e in at.error] == [shared.escape(errors.AuthFailed().sentence)]
+
+
+def test_how_an_answer_came_about(fake: FakeCoach) -> None:
+    thread, reply = asked(fake)
+    at = open_chat(thread=str(thread))
+    assert "1.2 s" in [c.value for c in at.caption]
+    at.button(key=f"turn-{reply}").click().run()
+    assert {m.label: m.value for m in at.metric} == {"Time": "1.2 s", "Tokens": "46", "Cost": "$0.0012"}
+
+
+def test_a_deleted_thread_comes_back_by_undo(fake: FakeCoach) -> None:
+    thread, _ = asked(fake)
+    at = open_chat(thread=str(thread))
+    next(b for b in at.button if b.label == "Delete this thread").click().run()
+    assert fake.all_threads[thread].deleted_at and "thread" not in at.query_params
+    next(b for b in at.button if b.label == "Undo").click().run()
+    assert fake.all_threads[thread].deleted_at is None
+    assert at.query_params["thread"] == str(thread)
+
+
+def test_a_long_thread_is_drawn_from_its_end(fake: FakeCoach) -> None:
+    thread, _ = asked(fake, "q0")
+    for n in range(1, 30):
+        fake.start(fake.owner(), thread, f"q{n}")
+    at = open_chat(thread=str(thread))
+    assert "q29" in texts(at) and "q5" not in texts(at)
+    next(b for b in at.button if b.label == "Show 20 earlier messages").click().run()
+    assert "q0" in texts(at)
+
+
+# -- painting ------------------------------------------------------------------------------------------
+
+
+class Place:
+    """Records what would be sent to the browser."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+        self.shown: list[str] = []
+
+    def empty(self) -> Spot:
+        self.shown.append("")
+        return Spot(self, len(self.shown) - 1)
+
+    def caption(self, text: str) -> None:
+        self.sent.append(text)
+
+
+class Spot:
+    def __init__(self, place: Place, at: int) -> None:
+        self.place, self.at = place, at
+
+    def markdown(self, text: str, **_: Any) -> None:
+        self.place.sent.append(text)
+        self.place.shown[self.at] = text
+
+
+def painted(text: str, monkeypatch: pytest.MonkeyPatch, size: int = 4) -> Place:
+    """`text` streamed in tokens of `size` characters, each 30 ms after the one before."""
+    clock = iter(range(10**9))
+    monkeypatch.setattr(_draw.time, "monotonic", lambda: next(clock) * 0.03)
+    place = Place()
+    painter = _draw.Painter(place, Place(), "m")  # type: ignore[arg-type]
+    for at in range(0, len(text), size):
+        painter.take(Event("text", text=text[at : at + size]))
+    painter.paint(whole=True)
+    return place
+
+
+PARAGRAPHS = "\n\n".join(f"Paragraph {n} " + "says something of use. " * 20 for n in range(90))
+LIST = "\n".join(f"{n}. one more thing to think about before the week begins" for n in range(1, 800))
+
+
+@pytest.mark.parametrize("text", [PARAGRAPHS, LIST], ids=["paragraphs", "one list"])
+def test_bytes_sent_grow_with_the_answer_not_with_its_square(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    short, long = (sum(map(len, painted(text[:n], monkeypatch).sent)) for n in (10_000, 40_000))
+    assert long / short < 5.2, (short, long)
+
+
+def test_what_was_painted_is_what_is_drawn_when_it_is_finished(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "Intro.\n\n1. one\n2. two\n\n```py\na = 1\n\nb = 2\n```\n\nEnd of it."
+    live = painted(text, monkeypatch, size=3).shown
+    finished = Place()
+    finished.markdown = lambda block, **_: finished.shown.append(block)  # type: ignore[attr-defined]
+    _draw.answer(finished, text, (), "m")  # type: ignore[arg-type]
+    assert live == finished.shown
+
+
+def test_an_answer_gone_on_with_begins_with_what_there_was() -> None:
+    old = "What had arrived, "
+    events = [Event("text", text="and "), Event("text", text="more.")]
+    for seen in range(3):
+        partial = old + "".join(e.text for e in events[:seen])
+        before, began = _draw._catch_up(iter([*events[:seen], None]), partial)
+        assert (began, len(before)) == (old, seen)
+    assert _draw._catch_up(iter(events), "and more.") == (events, "")
+
+
+@pytest.mark.parametrize(
+    ("event", "line"),
+    [
+        (Event("start", backend="openai_chat", model="gpt-x"), "Asking gpt\\-x"),
+        (Event("notice", source="retrieval", text="Reading 8 passages from 3 documents"), None),
+        (Event("tool_call", name="search_documents"), "Using search documents"),
+        (Event("reasoning", text="hm"), "Thinking"),
+        (Event("text", text="x"), ""),
+    ],
+)
+def test_the_status_line_says_what_is_waited_for(event: Event, line: str | None) -> None:
+    assert _draw.status_line(event) == (shared.escape(event.text) if line is None else line)
