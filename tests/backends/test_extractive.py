@@ -1,0 +1,141 @@
+"""The answer without a model: quotes what fits, says what does not, in the person's language."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from coach_core.backends import Endpoint, build
+from coach_core.backends.fit import UNRELATED, coverage
+from coach_core.backends.phrases import _PHRASES, connect, phrases
+from tests.backends.conftest import message, passage, play, request, text_of
+
+SLEEP = passage(
+    "Sleep is when the brain sorts the day. To sleep better, go to bed at the same time every evening. "
+    "Avoid coffee after lunch. This keeps the body's clock steady.",
+    "Health",
+)
+MONEY = passage("A new car loses one fifth of its value in the first year. An emergency fund helps.", "Money")
+AGAIN = passage("To sleep better, go to bed at the same time every evening, says this book too.", "Sister book")
+QUESTION = "How can my client sleep better in the evening?"
+
+
+def score(question: str, texts: Sequence[str]) -> list[float]:
+    """Likeness as an embedding with a narrow band gives it: letters shared, between .77 and .90."""
+    def grams(text: str) -> set[str]:
+        return {text.lower()[i : i + 4] for i in range(len(text) - 3)}
+
+    asked = grams(question)
+    return [0.77 + 0.13 * len(asked & grams(t)) / math.sqrt(len(asked) * len(grams(t)) or 1) for t in texts]
+
+
+def answer(question: str = QUESTION, *passages: Any, scored: bool = True, **fields: Any) -> str:
+    backend = build("extractive", Endpoint("extractive"), score=score if scored else None)
+    return text_of(play(backend, request(question, passages=passages or (MONEY, SLEEP), **fields)))
+
+
+def cited(text: str) -> list[int]:
+    return [int(n) for n in re.findall(r"\[(\d+)\]", text)]
+
+
+@pytest.mark.parametrize("scored", [True, False], ids=["meaning and words", "words"])
+def test_quotes_word_for_word_with_the_number_behind(scored: bool) -> None:
+    text = answer(scored=scored)
+    assert text.startswith(phrases("en").lead)
+    quotes = [line for line in text.splitlines() if line.startswith("> ")]
+    assert quotes and "go to bed at the same time every evening." in quotes[0] and quotes[0].endswith("[2]")
+    assert set(cited(text)) == {2}
+
+
+def test_is_the_same_each_time_and_comes_in_pieces() -> None:
+    backend = build("extractive", Endpoint("extractive"), score=score)
+    first, second = (play(backend, request(QUESTION, passages=(MONEY, SLEEP))) for _ in range(2))
+    assert first == second and len(first) > 10
+
+
+@pytest.mark.parametrize("scored", [True, False], ids=["meaning and words", "words"])
+def test_says_when_nothing_fits_and_cites_nothing(scored: bool) -> None:
+    text = answer("What is the boiling point of mercury?", scored=scored)
+    assert phrases("en").nothing in text and not cited(text) and ">" not in text
+    assert phrases("en").nothing in answer(QUESTION, passage("Chapter 3"), scored=scored)
+
+
+def test_without_passages() -> None:
+    backend = build("extractive", Endpoint("extractive"), score=score)
+    assert phrases("en").nothing in text_of(play(backend, request(QUESTION)))
+
+
+def test_what_says_the_same_is_quoted_once() -> None:
+    text = answer(QUESTION, SLEEP, AGAIN)
+    assert text.count("go to bed at the same time every evening") == 1
+
+
+def test_says_once_a_thread_how_to_connect_a_model() -> None:
+    assert connect("en") in answer() and "OPENAI_API_KEY=..." in connect("en")
+    assert connect("en") not in answer(history=(message("Hello"), message("Hi.", "assistant")))
+
+
+@pytest.mark.parametrize(
+    ("language", "question"),
+    [
+        ("en", "What is the boiling point of mercury?"),
+        ("es", "¿Cuál es el punto de ebullición del mercurio?"),
+        ("de", "Wie hoch ist der Siedepunkt von Quecksilber?"),
+        ("fr", "Quel est le point d’ébullition du mercure ?"),
+        ("zh", "水银的沸点是多少？"),
+        ("ar", "ما هي درجة غليان الزئبق؟"),
+    ],
+)
+def test_speaks_the_language_of_the_question(language: str, question: str) -> None:
+    text = answer(question)
+    assert phrases(language).nothing in text and connect(language) in text
+
+
+def test_every_language_has_every_phrase() -> None:
+    for language, say in _PHRASES.items():
+        assert all(getattr(say, name) for name in say.__slots__), language
+        assert connect(language).count("`") == 6
+    assert phrases("tlh") == phrases("en")
+
+
+@pytest.mark.parametrize("hello", ["Hello!", "Guten Tag", "¡Hola!", "你好", "مرحبا", "👋", "thanks"])
+def test_a_greeting_is_no_question(hello: str) -> None:
+    text = answer(hello)
+    assert not cited(text) and not any(say.nothing in text for say in _PHRASES.values())
+
+
+def test_a_follow_up_is_read_with_what_came_before() -> None:
+    history = (message("How can my client sleep better?"), message("Like this.", "assistant"))
+    assert cited(answer("And in the evening?", history=history)) == [2]
+
+
+def test_a_sentence_that_leans_brings_the_one_before() -> None:
+    text = answer("What keeps the body's clock steady?")
+    assert "Avoid coffee after lunch. This keeps the body's clock steady." in text
+
+
+def test_markdown_in_a_document_stays_text() -> None:
+    text = answer(QUESTION, passage("To sleep better in the evening, *never* use <b>screens</b> | pay $5 or $6."))
+    assert r"\*never\* use \<b\>screens\</b\> \| pay \$5 or \$6." in text or r"\$5" in text
+
+
+def test_goes_on_though_the_turn_renumbered_its_citations() -> None:
+    whole = answer()
+    shown = whole.replace("[2]", "[1]")
+    at = shown.index("[1]") + 3
+    assert answer(resume_from=shown[:at]) == whole[at:]
+
+
+def test_rare_words_weigh_more() -> None:
+    sentences = ["People sleep.", "People eat.", "People talk about melatonin.", "People walk."]
+    covered = coverage("Do people take melatonin?", sentences)
+    assert covered.index(max(covered)) == 2 and covered[2] > 2 * covered[0]
+    assert coverage("", sentences) == [0.0] * 4
+
+
+def test_what_is_unrelated_is_about_other_things() -> None:
+    assert len(UNRELATED) == len(set(UNRELATED)) >= 12
