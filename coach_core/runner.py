@@ -34,8 +34,8 @@ from coach_core.types import (
 
 log = logging.getLogger(__name__)
 SAVE_EVERY = 0.2
-RENEW_EVERY = 3.0
-LEASE = 10.0
+RENEW_EVERY = 1.0  # also how soon a Stop in another process is noticed
+LEASE_SECONDS = 10.0
 POLL_OTHER = 0.15
 
 Produce = Callable[[threading.Event, "dict[str, float]"], Iterator[Event]]
@@ -68,6 +68,7 @@ class Runner:
 
     def __init__(self, db: Database, price: Price) -> None:
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{new_id().hex[-8:]}"
+        self.lease_seconds = LEASE_SECONDS
         self._db = db
         self._price = price
         self._live: dict[UUID, Live] = {}
@@ -250,7 +251,7 @@ class Runner:
                 if clock - live.last_save >= SAVE_EVERY:
                     self._save(live)
             try:
-                if running and clock - renewed >= RENEW_EVERY / 3:
+                if running and clock - renewed >= RENEW_EVERY:
                     renewed = clock
                     self._renew(running)
                 if clock - recovered >= 1.0:
@@ -261,7 +262,7 @@ class Runner:
 
     def _renew(self, running: Sequence[Live]) -> None:
         for live in running:
-            lease = turns.renew(self._db, live.record.id, self.owner, live.record.attempt, LEASE)
+            lease = turns.renew(self._db, live.record.id, self.owner, live.record.attempt, self.lease_seconds)
             if lease.cancel or not lease.held:
                 live.lost = live.lost or not lease.held
                 live.cancel.set()
@@ -335,9 +336,7 @@ def _parts(live: Live) -> tuple[Part, ...]:
             parts.append(Part("tool_call", call_id=event.call_id, name=event.name, arguments=event.arguments))
         elif event.kind == "tool_result":
             close()
-            parts.append(
-                Part("tool_result", event.text, call_id=event.call_id, name=event.name, error=event.error)
-            )
+            parts.append(Part("tool_result", event.text, call_id=event.call_id, name=event.name, error=event.error))
     close()
     return tuple(parts)
 

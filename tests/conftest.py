@@ -127,3 +127,11 @@ def free_port() -> Callable[[], int]:
             return int(probe.getsockname()[1])
 
     return pick
+
+
+@pytest.fixture(scope="session")
+def embedder() -> str:
+    """The bundled embedding model as a folder (a spec for COACH_EMBEDDER), made once a checkout."""
+    from coach_core.search import e5
+
+    return str(e5.folder(Path(__file__).resolve().parent.parent / ".cache"))

@@ -130,6 +130,7 @@ class Asking:
             arm="",
             key=ask.key,
             lease_owner=self._runner.owner,
+            lease_seconds=self._runner.lease_seconds,
             resume_of=ask.resume_of.id if ask.resume_of else None,
         )
         cited = self._cited(actor, ask.resume_of)

@@ -154,7 +154,7 @@ class Knowledge:
 
     def score(self, question: str, texts: Sequence[str]) -> list[float]:
         """How near each of `texts` is to `question` (cosines); [] where there is no embedder."""
-        embedder = self._embedder.ready(30.0)
+        embedder = self._embedder.ready(1.0)  # while it is being made, words alone must do
         vector = self._asked(embedder, question)
         if embedder is None or vector is None:
             return []

@@ -1,4 +1,7 @@
-"""A Coach on a fresh home; the welcome set is planted once a session and copied."""
+"""A Coach on a fresh home; the welcome set is planted once a session and copied.
+
+Documents are found by their words alone here, which is quick; tests of meaning give an `embedder`.
+"""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -11,11 +14,13 @@ from coach_core.coach import Coach
 from coach_core.settings import Settings
 from coach_core.types import Actor, Persona
 
+NO_EMBEDDER = "./nowhere"
+
 
 @pytest.fixture(scope="session")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("planted")
-    Coach.from_settings(Settings(home=home), background=False).close()
+    Coach.from_settings(Settings(home=home, embedder=NO_EMBEDDER), background=False).close()
     return home
 
 
@@ -27,7 +32,8 @@ def make_coach(planted: Path, tmp_path: Path) -> Iterator[Callable[..., Coach]]:
     made: list[Coach] = []
 
     def make(**settings: Any) -> Coach:
-        made.append(Coach.from_settings(Settings(home=home, **settings), background=False))
+        given = {"embedder": NO_EMBEDDER} | settings
+        made.append(Coach.from_settings(Settings(home=home, **given), background=False))
         return made[-1]
 
     yield make

@@ -169,18 +169,17 @@ def test_a_lost_owner_leaves_an_interrupted_answer(
 ) -> None:
     from coach_core import runner
 
-    monkeypatch.setattr(runner, "LEASE", 0.5)
+    monkeypatch.setattr(runner, "LEASE_SECONDS", 1.5)
     coach = make_coach(backend="scripted", script=script(tmp_path, "Some. ", {"hang": True}))
     me = coach.owner()
     thread = coach.new_thread(me, coach.persona(me, "general").id)
-    monkeypatch.setattr(type(coach.runner), "_keep", lambda self: None)
-    dead = make_coach(backend="scripted", script=script(tmp_path, "Some. ", {"hang": True}))
-    turn = dead.start(me, thread.id, "Begin.")  # nobody renews this lease
-    next(e for e in dead.tail(me, turn.id) if e and e.kind == "text")
-    dead.runner._save(next(iter(dead.runner._live.values())))
-    answer = until(lambda: (m := coach.messages(me, thread.id)[-1]).status == "interrupted" and m, 15)
-    assert answer.text == "Some. "
-    assert wait(coach, me, turn)[-1].kind == "error"
+    turn = coach.start(me, thread.id, "Begin.")
+    other = make_coach(backend="scripted")
+    until(lambda: other.messages(me, thread.id)[-1].text == "Some. ")
+    monkeypatch.setattr(coach.runner, "_renew", lambda running: None)  # as if the process hung
+    answer = until(lambda: (m := other.messages(me, thread.id)[-1]).status == "interrupted" and m)
+    assert answer.text == "Some. " and wait(other, me, turn)[-1].kind == "error"
+    assert other.running(me, thread.id) is None
 
 
 def test_the_same_key_asks_once(coach: Coach, me: Actor, persona: Persona) -> None:
