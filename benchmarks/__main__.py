@@ -1,0 +1,23 @@
+"""`python -m benchmarks NAME ...`: JSON on standard output, progress on standard error."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+#: adding a benchmark is one module with main(arguments) and one line here
+BENCHMARKS = {
+    "answers": "whether questions find their passages, and answers cite them",
+    "turn": "what a turn costs beside the model",
+}
+
+
+def main() -> None:
+    if len(sys.argv) < 2 or sys.argv[1] not in BENCHMARKS:
+        lines = [f"  {name:10} {what}" for name, what in BENCHMARKS.items()]
+        sys.exit("\n".join(["python -m benchmarks NAME ..., NAME one of:", *lines, "NAME --help tells more."]))
+    import_module(f"benchmarks.{sys.argv[1]}").main(sys.argv[2:])
+
+
+if __name__ == "__main__":
+    main()
