@@ -143,10 +143,11 @@ class _Gathered:
                 yield from self._delta(delta)
 
     def _delta(self, delta: Any) -> Iterator[Event]:
-        # reasoning_content (DeepSeek, llama.cpp, vLLM) and reasoning (OpenRouter, Groq) are not in the SDK's types
-        thought = getattr(delta, "reasoning_content", None) or getattr(delta, "reasoning", None)
-        if thought and isinstance(thought, str):
-            yield Event("reasoning", text=thought)
+        if extra := delta.model_extra:
+            # not in the SDK's types: reasoning_content (DeepSeek, llama.cpp, vLLM), reasoning (OpenRouter, Groq)
+            thought = extra.get("reasoning_content") or extra.get("reasoning")
+            if isinstance(thought, str) and thought:
+                yield Event("reasoning", text=thought)
         if delta.content:
             yield Event("text", text=delta.content)
         if delta.refusal:

@@ -173,7 +173,7 @@ class Wire(ABC):
 
     def _without(self, body: dict[str, Any], model: str) -> dict[str, Any]:
         sent = {**body}
-        for (of, name), instead in self._learnt.items():
+        for (of, name), instead in list(self._learnt.items()):  # other threads learn too
             if of == model and name in sent:
                 value = sent.pop(name)
                 if instead:

@@ -214,6 +214,8 @@ def _network(error: BaseException, host: str) -> BackendError | None:
     """What went wrong on the line; None when the server answers, but no HTTP that makes sense."""
     if isinstance(error, httpx2.UnsupportedProtocol | httpx2.TooManyRedirects | httpx2.DecodingError):
         return None
+    if "CERTIFICATE" in str(error):
+        return Unreachable(f"{host} shows a certificate that cannot be trusted. Check the base URL and the network.")
     if isinstance(error, httpx2.RemoteProtocolError | httpx2.ReadError | httpx2.CloseError):
         return StreamCut(f"The line to {host} was cut. What had arrived is kept; press Continue.")
     return _unreachable(host)

@@ -133,6 +133,7 @@ def test_how_long_to_wait_is_told() -> None:
         (httpx2.ReadError("reset"), StreamCut),
         (httpx2.RemoteProtocolError("peer closed"), StreamCut),
         (httpx2.UnsupportedProtocol("ftp"), NotAnApi),
+        (httpx2.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed"), Unreachable),
     ],
 )
 def test_the_cause_of_a_connection_error_decides(cause: Exception, kind: type[BackendError]) -> None:
