@@ -186,8 +186,6 @@ def _stop(starting: Future[_Child]) -> None:
         starting.result().stop()
 
 
-def build(
-    endpoint: Endpoint, *, model: str = "", home: Path | str = "data", context: int = 4096, **_: object
-) -> Local:
+def build(endpoint: Endpoint, *, model: str = "", home: Path | str = "data", context: int = 4096, **_: object) -> Local:
     """`model` (or else `endpoint.model`) is COACH_LOCAL_MODEL: a path to a GGUF, or a hub id."""
     return Local(model or endpoint.model, Path(home), context)

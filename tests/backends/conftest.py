@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 
 from coach_core import tokens
-from coach_core.backends import Backend, Request
+from coach_core.backends import Backend, Endpoint, Request, build
+from coach_core.errors import BackendError
 from coach_core.types import Event, Message, Part, Passage, Speaker, new_id, now
 
 KEY = "sk-planted-7Gq2Lr9XwT"
+WHOLE = {"openai_chat": "chat_text", "openai_responses": "responses_text"}
+Wire = Callable[..., Backend]
 
 
 def message(text: str, speaker: Speaker = "user", *parts: Part) -> Message:
@@ -61,3 +64,27 @@ def closing() -> Iterator[Callable[[Backend], Backend]]:
     yield keep
     for backend in made:
         backend.close()
+
+
+@pytest.fixture(params=list(WHOLE))
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def wire(closing: Callable[[Backend], Backend]) -> Wire:
+    def make(name: str, url: str, **profile: Any) -> Backend:
+        return closing(build(name, Endpoint("fake", url, KEY, "m1", profile)))
+
+    return make
+
+
+def failed(backend: Backend, asked: Request | None = None) -> tuple[BackendError, str]:
+    """The error, and the text that came before it."""
+    said: list[str] = []
+    with pytest.raises(BackendError) as caught:
+        for event in backend.stream(asked or request(), threading.Event()):
+            assert event.kind != "done"
+            said.append(event.text)
+    assert KEY not in caught.value.sentence
+    return caught.value, "".join(said)

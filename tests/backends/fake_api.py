@@ -46,6 +46,10 @@ def recorded(name: str, replace: dict[str, str] | None = None) -> Reply:
     return Reply(pieces, cassette["status"], kind)
 
 
+def json_reply(status: int, body: str, **headers: str) -> Reply:
+    return Reply([body.encode()], status, "application/json", {k.replace("_", "-"): v for k, v in headers.items()})
+
+
 def sse(*events: Any, done: bool = False) -> list[Piece]:
     """Events as the lines of a stream."""
     lines: list[Piece] = [f"data: {json.dumps(e, ensure_ascii=False)}\n\n".encode() for e in events]

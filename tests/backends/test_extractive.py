@@ -26,6 +26,7 @@ QUESTION = "How can my client sleep better in the evening?"
 
 def score(question: str, texts: Sequence[str]) -> list[float]:
     """Likeness as an embedding with a narrow band gives it: letters shared, between .77 and .90."""
+
     def grams(text: str) -> set[str]:
         return {text.lower()[i : i + 4] for i in range(len(text) - 3)}
 

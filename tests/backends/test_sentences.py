@@ -21,7 +21,7 @@ from coach_core.backends.sentences import split
         ("Vive en EE. UU. con la Sra. López desde hace años. ¿Qué opina usted de eso?", 2),
         ("我每个月到月底都剩不下钱。应该先付账单还是先存钱？“是的，当然可以。”他这样回答说。", 4),
         ("هل من الجيد أن أرسل طلبات؟ نعم، هذا جيد جداً. شكراً لك على السؤال.", 3),
-        ("# A heading\n\nA line that is\nhard wrapped goes on here.\n\n- the first item of a list\n- the second item of it", 3),
+        ("# A heading\n\nA line that is\nhard wrapped goes on.\n\n- the first of the list\n- the second item of it", 3),
         ("1. Write it down first.\n2. Then talk about it.", 2),
         ("Chapter 3\n\nFigure 2", 0),
         ("", 0),
