@@ -17,7 +17,7 @@ import streamlit as st
 from coach_core.errors import InputError
 from coach_core.types import Actor, Persona, PersonaDraft, PersonaVersion
 from coach_core.ui import marks, shared, widgets
-from pages import _try, _undo, _uploads
+from pages import _dialog, _try, _undo, _uploads
 
 if TYPE_CHECKING:
     from coach_core.coach import Coach
@@ -43,6 +43,7 @@ def draw(coach: Coach, actor: Actor, persona: Persona | None) -> None:
     st.button("All personas", icon=":material/arrow_back:", type="tertiary", on_click=open_, args=("",))
     head = st.container(horizontal=True, vertical_alignment="center")
     _undo.draw("persona")
+    _dialog.draw("persona", {"save": _save}, coach, actor)
     left, right = st.columns([3, 2], gap="large")
     with left:
         edited = _fields(coach, actor, saved, key, persona)
@@ -83,11 +84,14 @@ def _head(coach: Coach, actor: Actor, persona: Persona | None, saved: PersonaDra
         )
     if changed and persona:
         st.button("Discard", icon=":material/undo:", on_click=_next_round, args=(persona,))
-    if st.button("Save", type="primary", icon=":material/save:", disabled=not changed, key="save_persona"):
-        _save(coach, actor, persona, saved, edited)
+    save = ("persona", "save", persona, saved, edited)
+    st.button(
+        "Save", type="primary", icon=":material/save:", disabled=not changed, key="save_persona",
+        on_click=_dialog.ask, args=save,
+    )  # fmt: skip
 
 
-@st.dialog("Save a new version", icon=":material/save:", width="medium")
+@st.dialog("Save a new version", icon=":material/save:", width="medium", on_dismiss=_dialog.forget)
 def _save(coach: Coach, actor: Actor, persona: Persona | None, saved: PersonaDraft, edited: PersonaDraft) -> None:
     if persona:
         names = {c.id: c.name for c in coach.collections(actor)}
@@ -101,7 +105,7 @@ def _save(coach: Coach, actor: Actor, persona: Persona | None, saved: PersonaDra
                 _next_round(persona)
                 open_(kept.slug)
                 _undo.offer("persona", f"Saved as version {kept.version}.")
-                st.rerun()
+                _dialog.close()
 
 
 def _check(draft: PersonaDraft) -> None:

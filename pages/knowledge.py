@@ -19,13 +19,14 @@ from coach_core.access import allowed, require
 from coach_core.errors import InputError
 from coach_core.types import Actor, Collection, Document, Passage, Persona
 from coach_core.ui import marks, shared, widgets
-from pages import _undo, _uploads
+from pages import _dialog, _undo, _uploads
 
 if TYPE_CHECKING:
     from coach_core.coach import Coach
 
 LOOK = 1.0  # seconds between two looks while something is on its way
 BUTTON = "documents_open"
+CREATE = ("knowledge", "create")
 
 
 def page() -> None:
@@ -40,13 +41,14 @@ def _page(coach: Coach, actor: Actor, writes: bool) -> None:
     collections = coach.collections(actor)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.title("Knowledge", width="content")
-        if writes and st.button("New collection", icon=":material/create_new_folder:"):
-            _create(coach, actor)
+        if writes:
+            st.button("New collection", icon=":material/create_new_folder:", on_click=_dialog.ask, args=CREATE)
     _undo.draw("knowledge")
+    _dialog.draw("knowledge", DIALOGS, coach, actor)
     if not collections:
         with widgets.empty(":material/local_library:", "No collections yet", "Documents are kept in collections."):
-            if writes and st.button("Create the first collection", type="primary"):
-                _create(coach, actor)
+            if writes:
+                st.button("Create the first collection", type="primary", on_click=_dialog.ask, args=CREATE)
         return
     left, right = st.columns([1, 3], gap="large")
     with left:
@@ -68,8 +70,9 @@ def _collection(coach: Coach, actor: Actor, collection: Collection, writes: bool
     readers = [p for p in coach.personas(actor) if collection.id in p.draft.collections]
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.header(marks.plain(collection.name), width="content", anchor=False)
-        if writes and st.button("Delete collection", icon=":material/delete:", type="tertiary"):
-            _delete_collection(coach, actor, collection, readers)
+        if writes:
+            asked = ("knowledge", "delete_collection", collection, readers)
+            st.button("Delete collection", icon=":material/delete:", type="tertiary", on_click=_dialog.ask, args=asked)
     if collection.description:
         st.markdown(marks.plain(collection.description))
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
@@ -89,7 +92,6 @@ def _collection(coach: Coach, actor: Actor, collection: Collection, writes: bool
                 _uploads.drop(f"Add documents ({_uploads.KINDS})", f"add_{collection.id}", into)
             look = LOOK if _uploads.busy(coach, actor) else None
             st.fragment(_documents, run_every=look, key="documents")(collection, writes)
-            _asked_for(coach, actor)
     if attempt.open:
         with attempt:
             _search(coach, actor, collection)
@@ -142,9 +144,7 @@ def _table(documents: Sequence[Document]) -> list[Document]:
         for d in documents
     ]
     columns = {
-        "Document": st.column_config.ButtonColumn(
-            type="tertiary", alignment="left", width="large", key=BUTTON, on_click=_open, args=(documents,)
-        ),
+        "Document": st.column_config.ButtonColumn(type="tertiary", alignment="left", width="large", key=BUTTON),
         "Pages": st.column_config.NumberColumn(width="small"),
         "Passages": st.column_config.NumberColumn(width="small", format="localized"),
         "By meaning": st.column_config.ProgressColumn(format="%d %%", min_value=0, max_value=100, width="small"),
@@ -157,16 +157,21 @@ def _table(documents: Sequence[Document]) -> list[Document]:
         frame, hide_index=True, height="content" if len(rows) <= 15 else 560, on_select="rerun", placeholder="",
         selection_mode="multi-row", column_config=columns, key=_key(documents), alt="Documents",
     )  # fmt: skip
+    click = st.session_state.get(BUTTON)
+    if click is not None:
+        _ask_for("preview", [documents[click["row"]]])
     return [documents[row] for row in state.selection.rows if row < len(documents)]
+
+
+def _ask_for(what: str, documents: Sequence[Document]) -> None:
+    """Ask for a dialog from within the fragment; it is opened by the page."""
+    _dialog.ask("knowledge", what, list(documents))
+    st.rerun(scope="app")
 
 
 def _key(documents: Sequence[Document]) -> str:
     """Another set of rows is another table: a tick must never move on to another document."""
     return f"documents_{zlib.crc32(b''.join(d.id.bytes for d in documents)):08x}"
-
-
-def _open(documents: Sequence[Document]) -> None:
-    st.session_state["document_asked"] = ("preview", [documents[st.session_state[BUTTON]["row"]]])
 
 
 def _actions(picked: Sequence[Document], writes: bool, total: int) -> None:
@@ -179,23 +184,12 @@ def _actions(picked: Sequence[Document], writes: bool, total: int) -> None:
     ):
         fits = bool(picked) and len(picked) <= most
         if (writes or what == "Preview") and st.button(what, icon=icon, disabled=not fits, key=f"do_{what}"):
-            st.session_state["document_asked"] = (what.lower(), list(picked))
-            st.rerun(scope="app")
+            _ask_for(what.lower(), picked)
 
 
-def _asked_for(coach: Coach, actor: Actor) -> None:
-    """Open the dialog that was asked for within the fragment."""
-    what, documents = st.session_state.pop("document_asked", ("", []))
-    if what == "preview":
-        _preview(coach, actor, documents[0])
-    elif what == "replace":
-        _replace(coach, actor, documents[0])
-    elif what == "delete":
-        _delete(coach, actor, documents)
-
-
-@st.dialog("Document", width="large", position="right", icon=":material/description:")
-def _preview(coach: Coach, actor: Actor, document: Document) -> None:
+@st.dialog("Document", width="large", position="right", icon=":material/description:", on_dismiss=_dialog.forget)
+def _preview(coach: Coach, actor: Actor, documents: Sequence[Document]) -> None:
+    document = documents[0]
     with shared.guard():
         st.subheader(marks.plain(document.title or document.name), anchor=False)
         facts = [
@@ -237,20 +231,21 @@ def _place(name: str | int, index: int) -> str:
     return f"Page {name}" if str(name).isdigit() else str(name) or f"Part {index + 1}"
 
 
-@st.dialog("Replace document", icon=":material/sync:")
-def _replace(coach: Coach, actor: Actor, document: Document) -> None:
+@st.dialog("Replace document", icon=":material/sync:", on_dismiss=_dialog.forget)
+def _replace(coach: Coach, actor: Actor, documents: Sequence[Document]) -> None:
+    document = documents[0]
     st.markdown(
         f"The new file takes the place of **{marks.plain(document.title or document.name)}**. "
         "Answers that cite the old one keep their passages."
     )
     given = st.file_uploader("New file", key="replacement", label_visibility="collapsed")
-    if st.button("Replace", type="primary", disabled=given is None) and given is not None:
+    if st.button("Replace", type="primary", disabled=given is None, key="really_replace") and given is not None:
         with shared.guard():
             coach.upload(actor, document.collection_id, given.name, given.getvalue(), document.id)
-            st.rerun()
+            _dialog.close()
 
 
-@st.dialog("Delete documents", icon=":material/delete:")
+@st.dialog("Delete documents", icon=":material/delete:", on_dismiss=_dialog.forget)
 def _delete(coach: Coach, actor: Actor, documents: Sequence[Document]) -> None:
     passages = widgets.count(sum(d.chunks for d in documents), "passage")
     st.markdown(f"This takes **{widgets.count(len(documents), 'document')}** with **{passages}** away for good:")
@@ -258,36 +253,35 @@ def _delete(coach: Coach, actor: Actor, documents: Sequence[Document]) -> None:
     if len(documents) > 8:
         st.caption(f"and {len(documents) - 8} more")
     st.caption("Passages that answers cite stay with those answers.")
-    with st.container(horizontal=True, horizontal_alignment="right"):
-        if st.button("Keep"):
-            st.rerun()
-        if st.button("Delete", type="primary", key="really_delete"):
-            with shared.guard():
-                for document in documents:
-                    coach.delete_document(actor, document.id)
-                _undo.offer("knowledge", f"{widgets.count(len(documents), 'document')} deleted.")
-                st.rerun()
+    if _dialog.buttons("Delete", "really_delete"):
+        with shared.guard():
+            for document in documents:
+                coach.delete_document(actor, document.id)
+            _undo.offer("knowledge", f"{widgets.count(len(documents), 'document')} deleted.")
+            _dialog.close()
 
 
 # -- collections ------------------------------------------------------------------------------------
 
 
-@st.dialog("New collection", icon=":material/create_new_folder:")
+@st.dialog("New collection", icon=":material/create_new_folder:", on_dismiss=_dialog.forget)
 def _create(coach: Coach, actor: Actor) -> None:
     with st.form("collection", border=False):
-        name = st.text_input("Name", max_chars=80)
+        name = st.text_input("Name", max_chars=80, key="collection_name")
         description = st.text_area("What is in it (optional)", max_chars=500, height=80)
-        licence = st.text_input("Licence (optional)", max_chars=200, placeholder="CC BY 4.0, our own, ...")
+        licence = st.text_input(
+            "Licence (optional)", max_chars=200, placeholder="CC BY 4.0, our own, ...", key="collection_licence"
+        )
         if st.form_submit_button("Create", type="primary"):
             with shared.guard():
                 if not name.strip():
                     raise InputError("The collection has no name. Give it one.")
                 made = coach.create_collection(actor, name.strip(), description.strip(), licence.strip())
                 st.session_state["in"] = made.name
-                st.rerun()
+                _dialog.close()
 
 
-@st.dialog("Delete collection", icon=":material/delete:")
+@st.dialog("Delete collection", icon=":material/delete:", on_dismiss=_dialog.forget)
 def _delete_collection(coach: Coach, actor: Actor, collection: Collection, readers: Sequence[Persona]) -> None:
     st.markdown(
         f"**{marks.plain(collection.name)}** goes for good, with **{widgets.count(collection.documents, 'document')}** "
@@ -298,15 +292,12 @@ def _delete_collection(coach: Coach, actor: Actor, collection: Collection, reade
         st.warning(f"{names} will answer without it.", icon=":material/warning:")
     st.caption("Passages that answers cite stay with those answers.")
     sure = st.checkbox("Yes, all of it") if collection.documents else True
-    with st.container(horizontal=True, horizontal_alignment="right"):
-        if st.button("Keep"):
-            st.rerun()
-        if st.button("Delete", type="primary", disabled=not sure, key="really_delete_collection"):
-            with shared.guard():
-                coach.delete_collection(actor, collection.id)
-                st.session_state.pop("in", None)
-                _undo.offer("knowledge", f"{marks.plain(collection.name)} deleted.")
-                st.rerun()
+    if _dialog.buttons("Delete", "really_delete_collection", disabled=not sure):
+        with shared.guard():
+            coach.delete_collection(actor, collection.id)
+            st.session_state.pop("in", None)
+            _undo.offer("knowledge", f"{marks.plain(collection.name)} deleted.")
+            _dialog.close()
 
 
 # -- search -----------------------------------------------------------------------------------------
@@ -353,5 +344,13 @@ def _rank(side: str, rank: int | None) -> str:
 def _score(name: str, score: float | None) -> str:
     return f"{name} {score:.3f}" if score is not None else "not found by this side"
 
+
+DIALOGS = {
+    "create": _create,
+    "delete_collection": _delete_collection,
+    "preview": _preview,
+    "replace": _replace,
+    "delete": _delete,
+}
 
 page()

@@ -15,10 +15,13 @@ import streamlit as st
 from coach_core.access import require
 from coach_core.types import Actor, Persona
 from coach_core.ui import marks, shared, widgets
-from pages import _persona_editor, _undo
+from pages import _dialog, _persona_editor, _undo
 
 if TYPE_CHECKING:
     from coach_core.coach import Coach
+
+DUPLICATE, DELETE = ":material/content_copy: Duplicate", ":material/delete: Delete"
+MORE = (DUPLICATE, DELETE)
 
 
 def page() -> None:
@@ -41,6 +44,7 @@ def _cards(coach: Coach, actor: Actor) -> None:
         st.button("New persona", icon=":material/add:", type="primary", on_click=_persona_editor.open_, args=("new",))
     st.caption("Who answers in the chat: each with its own voice, model, tools and documents.")
     _undo.draw("personas")
+    _dialog.draw("personas", {"delete": _delete}, coach, actor)
     personas = coach.personas(actor)
     if not personas:
         with widgets.empty(":material/face:", "No personas yet", "A persona is who answers in the chat."):
@@ -59,9 +63,9 @@ def _card(coach: Coach, actor: Actor, persona: Persona, names: Mapping[UUID, str
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", wrap=False):
         widgets.face(coach.picture(persona), draft.icon, 44)
         st.markdown(f"**{marks.plain(draft.name)}**", width="stretch")
-        options = {":material/content_copy: Duplicate": _duplicate, ":material/delete: Delete": _delete}
-        choice = st.menu_button(
-            "", list(options), icon=":material/more_horiz:", type="tertiary", key=f"more_{persona.slug}"
+        act = partial(_act, coach, actor, persona, f"more_{persona.slug}")
+        st.menu_button(
+            "", list(MORE), icon=":material/more_horiz:", type="tertiary", key=f"more_{persona.slug}", on_click=act
         )
     st.markdown(marks.plain(_first_sentence(draft.greeting or draft.instructions)) or ":gray[No greeting yet]")
     seen = [names[c] for c in draft.collections if c in names]
@@ -74,32 +78,30 @@ def _card(coach: Coach, actor: Actor, persona: Persona, names: Mapping[UUID, str
         st.space("stretch")
         saved = f"Saved {shared.exact(persona.updated_at)}"
         st.badge(f"version {persona.version}", color="grey", help=saved)
-    if choice:
-        options[choice](coach, actor, persona)
 
 
-def _duplicate(coach: Coach, actor: Actor, persona: Persona) -> None:
+@shared.safely
+def _act(coach: Coach, actor: Actor, persona: Persona, key: str) -> None:
+    if st.session_state[key] == DELETE:
+        _dialog.ask("personas", "delete", persona)
+        return
     copy = coach.duplicate_persona(actor, persona.id)
     undo = partial(coach.delete_persona, actor, copy.id)
     _undo.offer("personas", f"{marks.plain(copy.name)} is a copy you can change.", undo)
-    st.rerun()
 
 
-@st.dialog("Delete persona", icon=":material/delete:")
+@st.dialog("Delete persona", icon=":material/delete:", on_dismiss=_dialog.forget)
 def _delete(coach: Coach, actor: Actor, persona: Persona) -> None:
     st.markdown(
         f"**{marks.plain(persona.name)}** and its {widgets.count(persona.version, 'version')} will no longer "
         "be offered. Threads with it stay readable, its documents stay in their collections."
     )
-    with st.container(horizontal=True, horizontal_alignment="right"):
-        if st.button("Keep"):
-            st.rerun()
-        if st.button("Delete", type="primary", key="really_delete"):
-            with shared.guard():
-                coach.delete_persona(actor, persona.id)
-                undo = partial(coach.undelete_persona, actor, persona.id)
-                _undo.offer("personas", f"{marks.plain(persona.name)} deleted.", undo)
-                st.rerun()
+    if _dialog.buttons("Delete", "really_delete"):
+        with shared.guard():
+            coach.delete_persona(actor, persona.id)
+            undo = partial(coach.undelete_persona, actor, persona.id)
+            _undo.offer("personas", f"{marks.plain(persona.name)} deleted.", undo)
+            _dialog.close()
 
 
 def _first_sentence(text: str) -> str:

@@ -14,6 +14,7 @@ import streamlit as st
 from coach_core.access import require
 from coach_core.types import Actor, BackendInfo, Check, Role, User
 from coach_core.ui import marks, shared, widgets
+from pages import _dialog
 
 if TYPE_CHECKING:
     from coach_core.coach import Coach
@@ -52,6 +53,7 @@ def page() -> None:
         coach, actor = shared.coach(), shared.actor()
         require(actor, "settings")
         st.title("Settings")
+        _dialog.draw("settings", {"change": _change, "remove": _remove}, coach, actor)
         draws = (_connections, _values, _profiles, _log)
         for tab, draw in zip(st.tabs(TABS, key="part", on_change="rerun", bind="query-params"), draws, strict=True):
             if tab.open:
@@ -141,22 +143,24 @@ def _value(coach: Coach, actor: Actor, name: str, value: str, where: str, says: 
         wins = where not in {"default", "settings table"}
         tip = f"Set in the {where}, which wins over this page" if wins else f"Change {_label(name).lower()}"
         with st.container(width=110):
-            if changeable and st.button(
-                "Change", icon=":material/edit:", type="tertiary", key=f"change_{name}", disabled=wins, help=tip
-            ):
-                _change(coach, actor, name, value if where == "settings table" else "", value, says)
+            own = value if where == "settings table" else ""
+            if changeable:
+                st.button(
+                    "Change", icon=":material/edit:", type="tertiary", key=f"change_{name}", disabled=wins, help=tip,
+                    on_click=_dialog.ask, args=("settings", "change", name, own, value, says),
+                )  # fmt: skip
 
 
-@st.dialog("Change a setting", icon=":material/edit:")
+@st.dialog("Change a setting", icon=":material/edit:", on_dismiss=_dialog.forget)
 def _change(coach: Coach, actor: Actor, name: str, own: str, value: str, says: str) -> None:
     st.markdown(f"**{_label(name)}**  \n{marks.plain(says)}")
     with st.form("setting", border=False):
-        given = st.text_input("Value", own, placeholder=value or "none")
+        given = st.text_input("Value", own, placeholder=value or "none", key="setting_value")
         st.caption("Leave it empty to go back to the default. It holds from the next question on.")
         if st.form_submit_button("Save", type="primary"):
             with shared.guard():
                 coach.change_setting(actor, name, given.strip())
-                st.rerun()
+                _dialog.close()
 
 
 def _label(name: str) -> str:
@@ -176,30 +180,27 @@ def _profiles(coach: Coach, actor: Actor) -> None:
             st.badge(user.role, color="primary" if user.id == actor.user_id else "grey")
             st.caption(f"since {widgets.ago(user.created_at)}", width="content", help=shared.exact(user.created_at))
             mine = user.id == actor.user_id
-            if st.button(
+            st.button(
                 "Remove", icon=":material/person_remove:", type="tertiary", key=f"remove_{user.id}", disabled=mine,
-                help="The profile you are using" if mine else None,
-            ):  # fmt: skip
-                _remove(coach, actor, user)
+                help="The profile you are using" if mine else None, on_click=_dialog.ask,
+                args=("settings", "remove", user),
+            )  # fmt: skip
     with st.form("profile", clear_on_submit=True), st.container(horizontal=True, vertical_alignment="bottom"):
-        name = st.text_input("New profile", max_chars=80, placeholder="Name")
+        name = st.text_input("New profile", max_chars=80, placeholder="Name", key="profile_name")
         role = st.selectbox("Role", [r for r in get_args(Role) if r != "owner"], 1)
-        if st.form_submit_button("Add", icon=":material/person_add:"):
+        if st.form_submit_button("Add", icon=":material/person_add:", key="profile_add"):
             with shared.guard():
                 coach.add_profile(actor, name, cast("Role", role))
                 st.rerun()
 
 
-@st.dialog("Remove profile", icon=":material/person_remove:")
+@st.dialog("Remove profile", icon=":material/person_remove:", on_dismiss=_dialog.forget)
 def _remove(coach: Coach, actor: Actor, user: User) -> None:
     st.markdown(f"**{marks.plain(user.name)}** ({user.role}) can no longer be chosen, and its threads with it.")
-    with st.container(horizontal=True, horizontal_alignment="right"):
-        if st.button("Keep"):
-            st.rerun()
-        if st.button("Remove", type="primary", key="really_remove"):
-            with shared.guard():
-                coach.delete_profile(actor, user.id)
-                st.rerun()
+    if _dialog.buttons("Remove", "really_remove"):
+        with shared.guard():
+            coach.delete_profile(actor, user.id)
+            _dialog.close()
 
 
 # -- log --------------------------------------------------------------------------------------------

@@ -6,15 +6,11 @@ later from the views of archived and deleted threads.
 
 from __future__ import annotations
 
-import io
-import re
-import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, time, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import pandas as pd
 import streamlit as st
@@ -22,7 +18,7 @@ import streamlit as st
 from coach_core.access import require
 from coach_core.types import Actor, ThreadHit, ThreadQuery
 from coach_core.ui import marks, shared, widgets
-from pages import _undo
+from pages import _dialog, _export, _undo
 
 if TYPE_CHECKING:
     from coach_core.coach import Coach
@@ -41,6 +37,7 @@ def page() -> None:
         coach, actor = shared.coach(), shared.actor()
         require(actor, "threads")
         _undo.draw("threads")
+        _dialog.draw("threads", {"delete": _delete, "rename": _rename}, coach, actor)
         view, query = _ask(coach, actor)
         hits, total = coach.threads(actor, query)
         if total and not hits:  # the page in the link lies behind the last one
@@ -132,12 +129,13 @@ def _nothing(view: str, query: ThreadQuery) -> None:
         what = "Archive a thread to take it off the list without losing it."
         gone = "A thread you delete waits here and can be brought back."
         say = what if view == "Archived" else gone
-        widgets.empty(ICONS[view], f"No {view.lower()} threads", say)
+        with widgets.empty(ICONS[view], f"No {view.lower()} threads", say):
+            pass
 
 
 def _clear() -> None:
-    for key in ("find", "with", "by", "when", "dates", "page"):
-        st.session_state.pop(key, None)
+    st.session_state.update({"find": "", "with": ANY_PERSONA, "by": ANY_BACKEND, "when": ANY_TIME})
+    st.session_state.pop("page", None)
 
 
 def _table(hits: Sequence[ThreadHit], backends: Mapping[str, str]) -> list[ThreadHit]:
@@ -207,14 +205,14 @@ def _foot(total: int) -> None:
 
 def _actions(coach: Coach, actor: Actor, view: str, picked: Sequence[ThreadHit]) -> None:
     none, one = not picked, picked[0] if len(picked) == 1 else None
-    ids = [h.thread.id for h in picked]
     st.markdown(f"**{len(picked)} selected**" if picked else ":gray[Tick threads to act on them]", width="stretch")
     if view == "Deleted":
         act = partial(_move, coach, actor, "brought back", picked, coach.undelete_threads, coach.delete_threads)
         st.button("Bring back", icon=":material/restore_from_trash:", disabled=none, on_click=act)
         return
-    if st.button("Rename", icon=":material/edit:", disabled=one is None) and one:
-        _rename(coach, actor, one)
+    st.button(
+        "Rename", icon=":material/edit:", disabled=one is None, on_click=_dialog.ask, args=("threads", "rename", one)
+    )
     if view == "Archived":
         act = partial(_move, coach, actor, "taken out of the archive", picked, coach.unarchive, coach.archive)
         st.button("Unarchive", icon=":material/unarchive:", disabled=none, on_click=act)
@@ -222,12 +220,14 @@ def _actions(coach: Coach, actor: Actor, view: str, picked: Sequence[ThreadHit])
         act = partial(_move, coach, actor, "archived", picked, coach.archive, coach.unarchive)
         st.button("Archive", icon=":material/archive:", disabled=none, on_click=act)
     with st.popover("Export", icon=":material/download:", disabled=none):
-        for label, form, ending in (("Markdown", "markdown", "md"), ("JSON", "json", "json")):
-            name, mime = _file(picked, ending)
-            data = partial(_export, coach, actor, ids, form, ending)
-            st.download_button(label, data, name, mime, key=f"export_{form}", on_click="ignore", width="stretch")
-    if st.button("Delete", icon=":material/delete:", disabled=none):
-        _delete(coach, actor, picked)
+        for label, form in (("Markdown", "markdown"), ("JSON", "json")) if picked else ():
+            file = _export.File(coach, actor, picked, form)
+            st.download_button(
+                label, file.read, file.name, file.mime, key=f"export_{form}", on_click="ignore", width="stretch"
+            )
+    st.button(
+        "Delete", icon=":material/delete:", disabled=none, on_click=_dialog.ask, args=("threads", "delete", picked)
+    )
 
 
 def _move(coach: Coach, actor: Actor, did: str, hits: Sequence[ThreadHit], there: Any, back: Any) -> None:
@@ -238,7 +238,7 @@ def _move(coach: Coach, actor: Actor, did: str, hits: Sequence[ThreadHit], there
         _undo.offer("threads", f"{what} {did}.", partial(back, actor, ids))
 
 
-@st.dialog("Delete threads", icon=":material/delete:")
+@st.dialog("Delete threads", icon=":material/delete:", on_dismiss=_dialog.forget)
 def _delete(coach: Coach, actor: Actor, hits: Sequence[ThreadHit]) -> None:
     said = widgets.count(sum(h.messages for h in hits), "message")
     st.markdown(f"This takes away **{widgets.count(len(hits), 'thread')}** with **{said}**:")
@@ -246,22 +246,19 @@ def _delete(coach: Coach, actor: Actor, hits: Sequence[ThreadHit]) -> None:
     if len(hits) > 8:
         st.caption(f"and {len(hits) - 8} more")
     st.caption("You can undo it at once, or later under Deleted.")
-    with st.container(horizontal=True, horizontal_alignment="right"):
-        if st.button("Keep", key="keep_threads"):
-            st.rerun()
-        if st.button("Delete", type="primary", key="really_delete"):
-            _move(coach, actor, "deleted", hits, coach.delete_threads, coach.undelete_threads)
-            st.rerun()
+    if _dialog.buttons("Delete", "really_delete"):
+        _move(coach, actor, "deleted", hits, coach.delete_threads, coach.undelete_threads)
+        _dialog.close()
 
 
-@st.dialog("Rename thread", icon=":material/edit:")
+@st.dialog("Rename thread", icon=":material/edit:", on_dismiss=_dialog.forget)
 def _rename(coach: Coach, actor: Actor, hit: ThreadHit) -> None:
     with st.form("rename", border=False):
-        title = st.text_input("Title", hit.thread.title, max_chars=200)
+        title = st.text_input("Title", hit.thread.title, max_chars=200, key="new_title")
         if st.form_submit_button("Save", type="primary"):
             with shared.guard():
                 coach.rename(actor, hit.thread.id, title.strip())
-                st.rerun()
+                _dialog.close()
 
 
 def _open(hit: ThreadHit) -> None:
@@ -280,28 +277,6 @@ def _title(hit: ThreadHit) -> str:
 def _marks(hit: ThreadHit) -> str:
     own = [("interrupted", hit.interrupted), ("imported", bool(hit.thread.external_id))]
     return ", ".join(name for name, is_so in own if is_so)
-
-
-def _file(hits: Sequence[ThreadHit], ending: str) -> tuple[str, str]:
-    if len(hits) == 1:
-        return f"{_slug(_title(hits[0]))}.{ending}", {"md": "text/markdown", "json": "application/json"}[ending]
-    return f"threads-{ending}.zip", "application/zip"
-
-
-def _export(coach: Coach, actor: Actor, ids: Sequence[UUID], form: Any, ending: str) -> bytes:
-    """One thread as it is; several in a zip, each under its title and the end of its id."""
-    if len(ids) == 1:
-        return coach.export(actor, ids[0], form).encode()
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for thread_id in ids:
-            title = _slug(coach.thread(actor, thread_id).title or "untitled")
-            archive.writestr(f"{title}-{thread_id.hex[-6:]}.{ending}", coach.export(actor, thread_id, form))
-    return out.getvalue()
-
-
-def _slug(title: str) -> str:
-    return re.sub(r"\W+", "-", title.lower()).strip("-")[:60] or "thread"
 
 
 page()

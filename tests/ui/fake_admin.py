@@ -1,7 +1,7 @@
 """An in-memory stand-in for the facade, so that AppTest sees the pages and nothing beneath them.
 
-Invariant: it answers with the same values and the same errors as coach_core.coach.Coach, and
-test_fake_admin.py holds its signatures against the real ones.
+Invariant: it answers with the same values and the same errors as coach_core.coach.Coach; test_settings.py
+holds its signatures against the real ones.
 """
 
 from __future__ import annotations
@@ -10,9 +10,14 @@ import dataclasses
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
+
+import pytest
+from streamlit.testing.v1 import AppTest
 
 from coach_core.access import require
 from coach_core.errors import BadSetting, CoachError, CollectionNotFound, DocumentNotFound, NameTaken, PersonaNotFound
@@ -41,10 +46,13 @@ from coach_core.types import (
     User,
     new_id,
 )
+from coach_core.ui import shared
 
 if TYPE_CHECKING:
     from coach_core.metrics import Report
 
+ROOT = Path(__file__).resolve().parents[2]
+MAIN = ROOT / "coach_core" / "ui" / "main.py"
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
 
@@ -66,6 +74,10 @@ class FakeCoach:
         self.settings_rows: list[tuple[str, str, str]] = []
         self.asked: list[Any] = []
         self.turns: dict[UUID, tuple[TurnRecord, list[Event]]] = {}
+        self.closed = False
+
+    def close(self) -> None:
+        self.closed = True
 
     # People
     def profiles(self) -> list[User]:
@@ -121,25 +133,25 @@ class FakeCoach:
         past.append(PersonaVersion(new_id(), persona_id, len(past) + 1, draft, NOON, actor.name, note))
         return self._persona(persona_id)
 
-    def persona_versions(self, actor: Actor, id: UUID) -> list[PersonaVersion]:
+    def persona_versions(self, actor: Actor, persona_id: UUID) -> list[PersonaVersion]:
         require(actor, "personas.write")
-        return list(reversed(self.versions[id]))
+        return list(reversed(self.versions[persona_id]))
 
-    def restore_persona(self, actor: Actor, id: UUID, version: int) -> Persona:
-        old = next(v for v in self.versions[id] if v.version == version)
-        return self.save_persona(actor, old.draft, id, f"Restored version {version}")
+    def restore_persona(self, actor: Actor, persona_id: UUID, version: int) -> Persona:
+        old = next(v for v in self.versions[persona_id] if v.version == version)
+        return self.save_persona(actor, old.draft, persona_id, f"Restored version {version}")
 
-    def duplicate_persona(self, actor: Actor, id: UUID) -> Persona:
-        draft = self._persona(id).draft
+    def duplicate_persona(self, actor: Actor, persona_id: UUID) -> Persona:
+        draft = self._persona(persona_id).draft
         return self.save_persona(actor, dataclasses.replace(draft, name=f"{draft.name} (copy)"))
 
-    def delete_persona(self, actor: Actor, id: UUID) -> None:
+    def delete_persona(self, actor: Actor, persona_id: UUID) -> None:
         require(actor, "personas.write")
-        self.gone_personas.add(id)
+        self.gone_personas.add(persona_id)
 
-    def undelete_persona(self, actor: Actor, id: UUID) -> None:
+    def undelete_persona(self, actor: Actor, persona_id: UUID) -> None:
         require(actor, "personas.write")
-        self.gone_personas.discard(id)
+        self.gone_personas.discard(persona_id)
 
     def _persona(self, persona_id: UUID) -> Persona:
         last = self.versions[persona_id][-1]
@@ -163,8 +175,8 @@ class FakeCoach:
             talk.append(Message(new_id(), thread.id, None, speaker, (part,), text, done, when))
         self.rows[thread.id] = dataclasses.replace(self.rows[thread.id], updated_at=when)
 
-    def thread(self, actor: Actor, id: UUID) -> Thread:
-        return self.rows[id]
+    def thread(self, actor: Actor, thread_id: UUID) -> Thread:
+        return self.rows[thread_id]
 
     def threads(self, actor: Actor, query: ThreadQuery) -> tuple[list[ThreadHit], int]:
         require(actor, "threads")
@@ -199,8 +211,8 @@ class FakeCoach:
         require(actor, "threads")
         return [h.thread for h in self.threads(actor, ThreadQuery(limit=limit))[0]]
 
-    def rename(self, actor: Actor, id: UUID, title: str) -> Thread:
-        return self._change(id, title=title)
+    def rename(self, actor: Actor, thread_id: UUID, title: str) -> Thread:
+        return self._change(thread_id, title=title)
 
     def archive(self, actor: Actor, ids: Sequence[UUID]) -> int:
         return len([self._change(i, archived_at=NOON) for i in ids])
@@ -214,11 +226,11 @@ class FakeCoach:
     def undelete_threads(self, actor: Actor, ids: Sequence[UUID]) -> int:
         return len([self._change(i, deleted_at=None) for i in ids])
 
-    def export(self, actor: Actor, id: UUID, format: str) -> str:
-        lines = [m.text for m in self.talk[id]]
-        if format == "json":
-            return json.dumps({"title": self.rows[id].title, "messages": lines})
-        return "\n\n".join([f"# {self.rows[id].title}", *lines])
+    def export(self, actor: Actor, thread_id: UUID, form: str) -> str:
+        lines = [m.text for m in self.talk[thread_id]]
+        if form == "json":
+            return json.dumps({"title": self.rows[thread_id].title, "messages": lines})
+        return "\n\n".join([f"# {self.rows[thread_id].title}", *lines])
 
     def _change(self, thread_id: UUID, **values: Any) -> Thread:
         self.rows[thread_id] = dataclasses.replace(self.rows[thread_id], **values)
@@ -292,10 +304,10 @@ class FakeCoach:
         self.groups[group.id] = group
         return group
 
-    def delete_collection(self, actor: Actor, id: UUID) -> None:
+    def delete_collection(self, actor: Actor, collection_id: UUID) -> None:
         require(actor, "knowledge.write")
-        self.papers = {k: d for k, d in self.papers.items() if d.collection_id != id}
-        del self.groups[id]
+        self.papers = {k: d for k, d in self.papers.items() if d.collection_id != collection_id}
+        del self.groups[collection_id]
 
     def _counted(self, group: Collection) -> Collection:
         papers = [d for d in self.papers.values() if d.collection_id == group.id]
@@ -317,22 +329,24 @@ class FakeCoach:
         require(actor, "knowledge.read")
         return [d for d in self.papers.values() if collection_id in (None, d.collection_id)]
 
-    def document(self, actor: Actor, id: UUID) -> Document:
+    def document(self, actor: Actor, document_id: UUID) -> Document:
         require(actor, "knowledge.read")
-        if id not in self.papers:
+        if document_id not in self.papers:
             raise DocumentNotFound
-        return self.papers[id]
+        return self.papers[document_id]
 
-    def document_text(self, actor: Actor, id: UUID) -> tuple[str, list[tuple[int | str, int, int]]]:
-        text, marks, at = self.texts[id], list[tuple[int | str, int, int]](), 0
+    def document_text(self, actor: Actor, document_id: UUID) -> tuple[str, list[tuple[int | str, int, int]]]:
+        text, marks, at = self.texts[document_id], list[tuple[int | str, int, int]](), 0
         for number, line in enumerate(text.splitlines(keepends=True), 1):
             marks.append((number, at, at + len(line)))
             at += len(line)
         return text, marks
 
-    def document_file(self, actor: Actor, id: UUID) -> tuple[StoredFile, bytes]:
-        paper = self.document(actor, id)
-        return StoredFile(id, "0" * 64, paper.name, paper.media_type, paper.size, NOON), self.bytes[id]
+    def document_file(self, actor: Actor, document_id: UUID) -> tuple[StoredFile, bytes]:
+        paper = self.document(actor, document_id)
+        return StoredFile(document_id, "0" * 64, paper.name, paper.media_type, paper.size, NOON), self.bytes[
+            document_id
+        ]
 
     def upload(self, actor: Actor, collection_id: UUID, name: str, data: Any, replace: UUID | None = None) -> UUID:
         require(actor, "knowledge.write")
@@ -353,9 +367,9 @@ class FakeCoach:
     def uploads(self, actor: Actor) -> list[tuple[UUID, IngestProgress]]:
         return list(self.jobs)
 
-    def delete_document(self, actor: Actor, id: UUID) -> None:
+    def delete_document(self, actor: Actor, document_id: UUID) -> None:
         require(actor, "knowledge.write")
-        del self.papers[id]
+        del self.papers[document_id]
 
     def search(
         self, actor: Actor, text: str, *, collections: Sequence[UUID] | None = None, k: int = 8
@@ -450,6 +464,52 @@ class FakeCoach:
     def settings_view(self, actor: Actor) -> list[tuple[str, str, str]]:
         require(actor, "settings")
         return list(self.settings_rows)
+
+
+@contextmanager
+def installed(patch: pytest.MonkeyPatch) -> Iterator[FakeCoach]:
+    """A fresh fake behind the one factory of the pages."""
+    fake = FakeCoach()
+    patch.setattr(shared, "make_coach", lambda: fake)
+    shared.close_coach()
+    yield fake
+    shared.close_coach()
+
+
+def open_page(name: str, **query: str) -> AppTest:
+    """The page `name` within the app, as the owner."""
+    at = AppTest.from_file(MAIN, default_timeout=30)
+    for key, value in query.items():
+        at.query_params[key] = value
+    at.switch_page(f"../../pages/{name}.py").run()
+    assert not at.exception, at.exception[0].stack_trace
+    return at
+
+
+def open_alone(name: str, user: User) -> AppTest:
+    """The page `name` as `user`, without the navigation that would not offer it."""
+    at = AppTest.from_file(ROOT / "pages" / f"{name}.py", default_timeout=30)
+    at.session_state["_profile_id"] = user.id
+    at.run()
+    assert not at.exception, at.exception[0].stack_trace
+    return at
+
+
+def press(at: AppTest, label: str) -> AppTest:
+    """Press the one button with this label, and hold that nothing broke."""
+    found = [b for b in at.button if b.label == label]
+    assert len(found) == 1, f"{len(found)} buttons are called {label!r}: {[b.label for b in at.button]}"
+    assert not found[0].disabled, f"{label!r} is disabled"
+    found[0].click().run()
+    assert not at.exception, at.exception[0].stack_trace
+    return at
+
+
+def shown(at: AppTest) -> str:
+    """All words on the page, in order, without the escapes of Markdown."""
+    kinds = [at.title, at.header, at.subheader, at.error, at.warning, at.info, at.success, at.markdown, at.caption]
+    words = "\n".join(str(e.value) for elements in kinds for e in elements)
+    return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", words)
 
 
 _ROLES: tuple[Role, ...] = ("owner", "admin", "coach", "client", "stakeholder")
