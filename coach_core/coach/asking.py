@@ -13,7 +13,7 @@ from uuid import UUID
 
 from coach_core import context, personas, routing
 from coach_core.backends import Backend, Request
-from coach_core.errors import PersonaNotFound
+from coach_core.errors import PersonaNotFound, ThreadNotFound
 from coach_core.runner import Runner
 from coach_core.store import Database, files, messages, state, threads, turns
 from coach_core.store import personas as persona_rows
@@ -102,6 +102,8 @@ class Asking:
         if ask.key and (before := turns.of_key(self._db, actor, ask.key)):
             return before
         thread = threads.get(self._db, actor, thread_id)
+        if thread.deleted_at is not None:
+            raise ThreadNotFound("This thread was deleted. Bring it back from the list of threads first.")
         persona = persona_rows.get(self._db, thread.persona_id)
         if persona.deleted_at is not None:
             raise PersonaNotFound(f"The persona {persona.name} was deleted. Choose another persona for this thread.")

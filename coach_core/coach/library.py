@@ -121,6 +121,10 @@ class Library(Base):
         chosen = [c.id for c in self.knowledge.collections()] if collections is None else list(collections)
         return self.knowledge.find(clean_text(text), chosen, k=k)
 
+    def warm(self, wait: float = 0.0) -> bool:
+        """Begin to open what search by meaning needs; whether it is there within `wait` seconds."""
+        return self.knowledge.warm(wait)
+
     def embedding_progress(self, actor: Actor) -> tuple[int, int]:
         """(passages with a vector, all passages)."""
         access.require(actor, "knowledge.read")

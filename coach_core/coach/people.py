@@ -7,7 +7,7 @@ from uuid import UUID
 from coach_core import access, personas
 from coach_core.coach.asking import TOOL_NAMES
 from coach_core.coach.base import Base
-from coach_core.errors import NotAllowed
+from coach_core.errors import NameTaken, NotAllowed
 from coach_core.store import files, users
 from coach_core.store import personas as persona_rows
 from coach_core.types import Actor, Persona, PersonaDraft, PersonaVersion, User, clean_text
@@ -65,6 +65,9 @@ class People(Base):
         """Save as a new version (or a new persona). Raises InputError, NameTaken."""
         access.require(actor, "personas.write")
         personas.check(draft, tools=TOOL_NAMES, backends=self.parts.infos())
+        others = [p for p in persona_rows.list_personas(self._db) if p.id != persona_id]
+        if draft.name.strip().casefold() in {p.name.strip().casefold() for p in others}:
+            raise NameTaken(f"There is a persona called {draft.name.strip()} already. Choose another name.")
         saved = persona_rows.save(self._db, actor.name, draft, persona_id, note)
         self._note(actor, "persona.save", str(saved.id), {}, {"version": saved.version, "name": saved.name})
         return saved
