@@ -7,6 +7,7 @@ it replaces.
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -99,6 +100,9 @@ def _examine() -> tuple[list[Check], list[tuple[str, str, str]]]:
 
 def _print(check: Check) -> None:
     took = f"  {check.milliseconds:.0f} ms" if check.milliseconds is not None and check.milliseconds >= 1 else ""
-    shell.put(f"{typer.style(f'{check.state:<4}', fg=COLOURS[check.state])}  {check.name:<18} {check.detail}{took}")
+    state = f"{check.state:<4}"
+    if sys.stdout.isatty():
+        state = typer.style(state, fg=COLOURS[check.state])
+    shell.put(f"{state}  {check.name:<18} {check.detail}{took}")
     if check.mend:
         shell.put(f"{'':<25}{check.mend}")

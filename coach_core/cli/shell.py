@@ -10,6 +10,7 @@ import contextlib
 import json
 import logging
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,6 +72,14 @@ def opened(*, background: bool = False) -> Iterator[tuple[Coach, Actor]]:
         yield coach, _actor(coach)
     finally:
         coach.close()
+
+
+def wait_for_search(coach: Coach) -> None:
+    """A command lives too short to let search by meaning come in its own time, as the app does."""
+    until = time.monotonic() + 60.0
+    if not coach.warm(2.0) and time.monotonic() > until - 59.0 and sys.stderr.isatty():
+        say("(preparing the search by meaning, once ...)")
+    coach.warm(until - time.monotonic())
 
 
 def _actor(coach: Coach) -> Actor:

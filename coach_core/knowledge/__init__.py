@@ -64,6 +64,7 @@ class Knowledge:
         return self._embedder.ready(wait) is not None
 
     def close(self) -> None:
+        self._embedder.close()
         self._index = None
 
     # collections and documents

@@ -24,6 +24,7 @@ class Lazy:
     def __init__(self, factory: Callable[[], Embedder]) -> None:
         self._factory = factory
         self._gate = threading.Lock()
+        self._thread: threading.Thread | None = None
         self._done = threading.Event()
         self._opening = False
         self._embedder: Embedder | None = None
@@ -49,6 +50,12 @@ class Lazy:
             raise self._error or MissingPart()
         return self._embedder
 
+    def close(self, wait: float = 60.0) -> None:
+        """Let an opening that has begun come to its end: a process that leaves in the midst of it aborts."""
+        thread = self._thread
+        if thread is not None:
+            thread.join(wait)
+
     def _start(self) -> None:
         with self._gate:
             lately = self._error is not None and time.monotonic() - self._failed_at < _TRY_AGAIN
@@ -56,7 +63,8 @@ class Lazy:
                 return
             self._opening = True
             self._done.clear()
-        threading.Thread(target=self._open, name="open-embedder", daemon=True).start()
+            self._thread = threading.Thread(target=self._open, name="open-embedder", daemon=True)
+            self._thread.start()
 
     def _open(self) -> None:
         try:
