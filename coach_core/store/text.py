@@ -21,7 +21,8 @@ from coach_core.store.models.conversations import MessageWordsRow
 
 WORDS = table_of(MessageWordsRow)
 _INDEX = sa.table("message_index", sa.column("rowid"))
-LONGEST_TOKEN = 100  # longer ones are no words; PostgreSQL refuses lexemes beyond 2 kB
+LONGEST_TOKEN = 100  # PostgreSQL refuses lexemes beyond 2 kB
+MOST_WORDS = 32  # of one question
 AROUND = 80
 #: a word of a question is too short to tell its language, so it is asked for as each of these stems it
 _LANGUAGES = ("es", "de", "fr", "it", "pt", "nl")
@@ -32,7 +33,7 @@ Groups = Sequence[frozenset[str]]
 
 def index(connection: Connection, thread_id: UUID, message_id: UUID | None, content: str) -> None:
     """Make `content` what is found of this message, or of the thread's title when `message_id` is None."""
-    words = " ".join(t for t in tokenise(content).split() if len(t) <= LONGEST_TOKEN)
+    words = " ".join(token[:LONGEST_TOKEN] for token in tokenise(content).split())
     same = WORDS.c.message_id == message_id if message_id else WORDS.c.message_id.is_(None)
     connection.execute(sa.delete(WORDS).where(WORDS.c.thread_id == thread_id, same))
     if words:
@@ -43,7 +44,8 @@ def wanted(question: str) -> Groups:
     """For each word of the question the stems that would do; words that say nothing are left out."""
     whole = set(query_words(question, _LANGUAGES))
     groups = (frozenset(query_words(word, _LANGUAGES)) & whole for word in question.split())
-    return list(dict.fromkeys(group for group in groups if group))
+    cut = (frozenset(token[:LONGEST_TOKEN] for token in group) for group in groups if group)
+    return list(dict.fromkeys(cut))[:MOST_WORDS]
 
 
 def found_threads(groups: Groups, sqlite: bool) -> AnySelect:

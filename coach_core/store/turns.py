@@ -78,7 +78,8 @@ def begin(
 ) -> TurnRecord:
     """Store a new question below `parent_id` (or take `question_id` again), the answer's place and the turn.
 
-    The answer hangs on `answer_parent`, else on the question. The same `key` gives the same turn.
+    The answer hangs on `answer_parent`, else on the question. The same `key` of
+    the same person gives the same turn.
     """
     moment = now()
     record = TurnRecord(
@@ -402,7 +403,7 @@ def _cancelled(connection: Connection, turn_id: UUID) -> bool:
 
 
 def _by_key(connection: Connection, actor: Actor, key: str) -> TurnRecord | None:
-    return _one(connection, actor, TURNS.c.key == key)
+    return _one(connection, actor, sa.and_(TURNS.c.user_id == actor.user_id, TURNS.c.key == key))
 
 
 def _one(connection: Connection, actor: Actor, which: sa.ColumnElement[bool]) -> TurnRecord | None:

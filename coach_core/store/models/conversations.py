@@ -192,7 +192,7 @@ class TurnRow(SQLModel, table=True):
     __tablename__ = "turns"
     __table_args__ = (
         Index("uq_turns_running", "thread_id", unique=True, sqlite_where=_RUNNING, postgresql_where=_RUNNING),
-        Index("uq_turns_key", "key", unique=True),
+        Index("uq_turns_key", "user_id", "key", unique=True),
         Index("ix_turns_thread", "thread_id", "created_at"),
         Index("ix_turns_created", "created_at", "thread_id", "backend"),
         Index("ix_turns_ended", "ended_at"),

@@ -157,7 +157,7 @@ table(
     index("ix_turns_question_id", "question_id"),
     index("ix_turns_thread", "thread_id", "created_at"),
     index("ix_turns_user_id", "user_id"),
-    index("uq_turns_key", "key", unique=True),
+    index("uq_turns_key", "user_id", "key", unique=True),
     index("uq_turns_running", "thread_id", unique=True, where="status = 'running'"),
 )
 
