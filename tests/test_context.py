@@ -18,7 +18,7 @@ def message(speaker: Speaker, text: str, *parts: Part) -> Message:
 
 def test_sources_run_side_by_side() -> None:
     meet = threading.Barrier(3, timeout=5)
-    found = gather({name: meet.wait for name in "abc"}, deadline=5)
+    found = gather(dict.fromkeys("abc", meet.wait), deadline=5)
     assert set(found.values) == set("abc") and not found.notices
 
 
