@@ -20,6 +20,7 @@ _gate = threading.Lock()
 _MOST_PAGES = 5000
 _FRAME_LINES = 2  # at the top and the bottom of a page, where headers and footers stand
 _NUMBERS = re.compile(r"\d+|\b[ivxlc]+\b", re.I)
+_HYPHEN = re.compile("[\x02\ufffe]\n?")  # how pdfium marks a word broken at the end of a line
 _ENDS = re.compile(r"[.!?:;。！？؟»”\"’)]$")
 _BULLET = re.compile(r"^(?:[-*•▪◦‣●○–]|\(?\d{1,2}[.)]|[a-z]\))\s+")
 
@@ -65,8 +66,7 @@ def _lines(page: Any) -> list[str]:
             text_page.close()
     finally:
         page.close()
-    # U+FFFE is pdfium's mark for a hyphen at the end of a line
-    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\ufffe\n", "").replace("\ufffe", "")
+    text = _HYPHEN.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
     return [" ".join(line.split()) for line in text.split("\n")]
 
 
@@ -96,7 +96,8 @@ def _frame(pages: Sequence[Sequence[str]]) -> set[str]:
 
 
 def _outer(index: int, lines: Sequence[str]) -> bool:
-    return index < _FRAME_LINES or index >= len(lines) - _FRAME_LINES
+    edge = min(_FRAME_LINES, max(len(lines) // 4, 1))
+    return index < edge or index >= len(lines) - edge
 
 
 def _shape(line: str) -> str:
