@@ -32,7 +32,7 @@ class Painter:
         self._shown = ""
         self._cited: set[int] = set()
         self._painted = 0.0
-        self._line = ""
+        self._line, self._who = "", "The coach"
         if began:
             self.paint()
 
@@ -40,12 +40,16 @@ class Painter:
         """Take one event in; painted when its time has come."""
         if event.kind == "text":
             self._pending += event.text
+            self.say(f"{self._who} is writing")
             if time.monotonic() - self._painted >= 1 / RATE:
                 self.paint()
         elif event.kind == "citation" and event.citation:
             self._cited.add(event.citation.number)
         elif event.kind == "retract":
             self._start_over()
+        elif event.kind == "notice" and event.source == "fallback":
+            self._who = "The backup"
+            self.say(escape(event.text))
         elif line := status_line(event):
             self.say(line)
 

@@ -59,7 +59,9 @@ def chosen_persona(personas: Sequence[Persona], thread: Thread | None) -> Person
     for persona in personas:
         if persona.id == wanted or (wanted is None and persona.slug == linked):
             return persona
-    return None if thread else next(iter(personas), None)
+    if thread:
+        return None
+    return next((p for p in personas if p.slug == "general"), next(iter(personas), None))
 
 
 # -- callbacks: each does one thing, its errors are drawn at the top of the next run -----------------------
@@ -461,8 +463,8 @@ def open_drawer(messages: Sequence[Message]) -> None:
 def watch(turn: TurnRecord, place: DeltaGenerator) -> None:
     """Follow the running turn to its end, then draw the page anew with the whole answer."""
     coach, actor = shared.coach(), shared.actor()
-    status = place.empty()
     text = place.container(gap="small")
+    status = place.empty()  # below the text, so that nothing moves when it goes
     partial = coach.partial(actor, turn.id)
     if _draw.follow(text, status, coach.tail(actor, turn.id, poll=0.1), str(turn.answer_id), partial) is None:
         time.sleep(0.5)  # it was cut off: look again, but not at once

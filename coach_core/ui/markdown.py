@@ -111,10 +111,7 @@ def blocks(text: str) -> list[str]:
 
 def finished(text: str) -> int:
     """Where the last block begins: what stands before it will not change however the text goes on."""
-    last = 0
-    for last, _ in _spans(text, growing=True):
-        pass
-    return last
+    return max((start for start, _ in _spans(text, growing=True)), default=0)
 
 
 def _spans(text: str, *, growing: bool = False) -> Iterator[tuple[int, int]]:

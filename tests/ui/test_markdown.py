@@ -80,7 +80,7 @@ def test_only_plain_web_addresses_count(url: str, host: str) -> None:
     assert web_host(url) == host
 
 
-TEXT = "Intro\nmore\n\n1. one\n\n   more of one\n\n2. two\n\n```py\na\n\nb\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\nThe end"
+TEXT = "Intro\nmore\n\n1. one\n\n   more of one\n\n2. two\n\n```py\na\n\nb\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\nE"
 
 
 def test_lists_tables_and_fences_stay_whole() -> None:
@@ -89,7 +89,7 @@ def test_lists_tables_and_fences_stay_whole() -> None:
         "1. one\n\n   more of one\n\n2. two",
         "```py\na\n\nb\n```",
         "| a | b |\n|---|---|\n| 1 | 2 |",
-        "The end",
+        "E",
     ]
 
 

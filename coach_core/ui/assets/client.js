@@ -42,7 +42,7 @@ function say(text) {
   region.textContent = text
 }
 
-const page = { data: {}, send: () => {}, fresh: true, follow: true, until: 0 }
+const page = { data: {}, send: () => {}, fresh: true, follow: true, until: 0, top: 0 }
 
 // What was sent but is not yet among the messages is put back: the connection may have been lost with it.
 function settle() {
@@ -101,7 +101,10 @@ const toEnd = () => { const box = main(); if (box) box.scrollTop = box.scrollHei
 
 function onScroll(event) {
   const box = event.target
-  if (box === main()) page.follow = box.scrollHeight - box.scrollTop - box.clientHeight < 140
+  if (box !== main()) return
+  if (box.scrollHeight - box.scrollTop - box.clientHeight < 140) page.follow = true
+  else if (box.scrollTop < page.top - 4) page.follow = false
+  page.top = box.scrollTop
 }
 
 function onGrowth() {
