@@ -18,6 +18,7 @@ from typing import Any
 import hypothesis
 import pytest
 
+NO_EMBEDDER = "./nowhere"
 _SCRATCH = Path(tempfile.mkdtemp(prefix="coach-suite-"))
 
 for _name in [n for n in os.environ if n.startswith(("COACH_", "OPENAI_", "DATABASE_", "HF_"))]:
@@ -115,6 +116,25 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "home"
     monkeypatch.setenv("COACH_HOME", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home as it is after the first start, made once; copy it. Documents are found by words alone there."""
+    from coach_core.coach import Coach
+    from coach_core.settings import Settings
+
+    folder = tmp_path_factory.mktemp("planted") / "home"
+    Coach.from_settings(Settings(home=folder, embedder=NO_EMBEDDER), background=False).close()
+    return folder
+
+
+@pytest.fixture
+def used(planted: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A planted home of this test's own, also for the programs it starts, without an embedder."""
+    shutil.copytree(planted, home)
+    monkeypatch.setenv("COACH_EMBEDDER", NO_EMBEDDER)
+    return home
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -25,7 +24,7 @@ from coach_core.settings import ROOT, Settings
 from coach_core.types import Event, PersonaDraft, ThreadQuery
 
 HEAVY = ("streamlit", "openai", "sqlalchemy", "numpy", "pandas", "pydantic", "onnxruntime", "coach_core.coach")
-WORDS_ALONE = "./no-embedder"
+WORDS_ALONE = "./nowhere"
 SLOW_SCRIPT = json.dumps({"tokens_per_second": 20, "steps": ["word " * 400]})
 
 
@@ -37,21 +36,6 @@ class Ran:
 
 
 Run = Callable[..., Ran]
-
-
-@pytest.fixture(scope="session")
-def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home as it is after the first start, made once."""
-    home = tmp_path_factory.mktemp("planted") / "home"
-    Coach.from_settings(Settings(home=home, embedder=WORDS_ALONE), background=False).close()
-    return home
-
-
-@pytest.fixture
-def used(planted: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    shutil.copytree(planted, home)
-    monkeypatch.setenv("COACH_EMBEDDER", WORDS_ALONE)
-    return home
 
 
 @pytest.fixture

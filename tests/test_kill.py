@@ -35,7 +35,9 @@ def environment(home: Path) -> dict[str, str]:
 
 @contextmanager
 def reopened(home: Path, script: str = "") -> Iterator[Coach]:
-    coach = Coach.from_settings(Settings(home=home, backend="scripted", script=script or SCRIPT), background=False)
+    coach = Coach.from_settings(
+        Settings(home=home, embedder="./nowhere", backend="scripted", script=script or SCRIPT), background=False
+    )
     try:
         yield coach
     finally:
@@ -93,9 +95,9 @@ def expect_resumed(coach: Coach) -> None:
     assert answer.id in whole.siblings
 
 
-def test_a_killed_ask_leaves_what_had_arrived_and_goes_on(home: Path) -> None:
-    shown = killed_while_asking(home, heard=60)
-    with reopened(home, json.dumps([ANSWER])) as coach:
+def test_a_killed_ask_leaves_what_had_arrived_and_goes_on(used: Path) -> None:
+    shown = killed_while_asking(used, heard=60)
+    with reopened(used, json.dumps([ANSWER])) as coach:
         wait_until(lambda: last_answer(coach).status != "streaming", most=20)  # the lease runs out by itself
         expect_interrupted(coach, shown)
         expect_resumed(coach)
@@ -103,12 +105,12 @@ def test_a_killed_ask_leaves_what_had_arrived_and_goes_on(home: Path) -> None:
 
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_server_leaves_what_had_arrived_and_goes_on(
-    home: Path, free_port: Callable[[], int], stop: signal.Signals
+    used: Path, free_port: Callable[[], int], stop: signal.Signals
 ) -> None:
     port = free_port()
     command = [sys.executable, "-m", "coach_core", "serve", "--port", str(port)]
     with subprocess.Popen(
-        command, cwd=ROOT, env=environment(home), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command, cwd=ROOT, env=environment(used), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as server:
         try:
             wait_until(lambda: _answers(f"http://127.0.0.1:{port}/healthz"), most=120)
@@ -117,24 +119,24 @@ def test_a_killed_server_leaves_what_had_arrived_and_goes_on(
             server.wait(30)
         finally:
             server.kill()
-    with reopened(home, json.dumps([ANSWER])) as coach:
+    with reopened(used, json.dumps([ANSWER])) as coach:
         wait_until(lambda: last_answer(coach).status != "streaming", most=20)
         expect_interrupted(coach, shown)
         expect_resumed(coach)
 
 
 @pytest.mark.slow
-def test_killed_again_and_again_nothing_is_lost(home: Path) -> None:
+def test_killed_again_and_again_nothing_is_lost(used: Path) -> None:
     for heard in (1, 2, 7, 25, 90, 200):
-        shown = killed_while_asking(home, heard)
-        with reopened(home, json.dumps([ANSWER])) as coach:
+        shown = killed_while_asking(used, heard)
+        with reopened(used, json.dumps([ANSWER])) as coach:
             turns.recover(coach._db, now() + timedelta(seconds=11))  # as if the lease had run out
             answer = last_answer(coach)
             assert answer.status == "interrupted"
             assert ANSWER.startswith(answer.text.strip())
             assert len(shown.split()) - len(answer.text.split()) <= 40 * SAVED_EVERY + 4
             expect_resumed(coach)
-    with reopened(home) as coach:
+    with reopened(used) as coach:
         actor = coach.owner()
         hits, total = coach.threads(actor, ThreadQuery())
         assert total == 6
