@@ -161,7 +161,7 @@ def _face(
         if picture is not None:
             st.button("No picture", type="tertiary", on_click=_set, args=(f"{key}_picture", None))
     chosen = st.session_state.get(f"{key}_icon")
-    return (f":material/{chosen}:" if chosen else saved.icon), picture
+    return (f":material/{chosen}:" if chosen and chosen != _bare(saved.icon) else saved.icon), picture
 
 
 def _picture(coach: Coach, actor: Actor, persona: Persona | None, picture: UUID | None) -> bytes | None:

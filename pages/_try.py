@@ -30,7 +30,7 @@ def draw(coach: Coach, actor: Actor, persona: Persona, edited: PersonaDraft) -> 
         if said:
             again = {"on_click": st.session_state.pop, "args": (key, None)}
             st.button("Start again", icon=":material/restart_alt:", type="tertiary", key="try_again", **again)
-    room = st.container(height=520, border=True, autoscroll=True, key="try_room")
+    room = st.container(height=520, border=True, autoscroll=bool(said), key="try_room")
     typed = st.chat_input("Try a question", key="try_input")
     with room:
         if not said:

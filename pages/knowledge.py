@@ -24,6 +24,7 @@ from pages import _dialog, _undo, _uploads
 if TYPE_CHECKING:
     from coach_core.coach import Coach
 
+LONG = 420  # characters of a passage shown at first
 LOOK = 1.0  # seconds between two looks while something is on its way
 BUTTON = "documents_open"
 CREATE = ("knowledge", "create")
@@ -50,7 +51,7 @@ def _page(coach: Coach, actor: Actor, writes: bool) -> None:
             if writes:
                 st.button("Create the first collection", type="primary", on_click=_dialog.ask, args=CREATE)
         return
-    left, right = st.columns([1, 3], gap="large")
+    left, right = st.columns([2, 7], gap="large")
     with left:
         chosen = _choose(collections)
     with right:
@@ -80,10 +81,12 @@ def _collection(coach: Coach, actor: Actor, collection: Collection, writes: bool
             st.badge(shared.escape(reader.name), icon=widgets.glyph(reader.draft.icon), color="primary")
         if not readers:
             st.badge("No persona reads this yet", icon=":material/visibility_off:", color="orange")
-        if writes:
-            st.page_link(widgets.page("personas"), label="Personas", query_params=widgets.link(), icon="")
         if collection.licence:
             st.badge(shared.escape(collection.licence), icon=":material/copyright:", color="grey")
+        if writes:
+            st.page_link(
+                widgets.page("personas"), label=":small[Change who reads it]", query_params=widgets.link(), icon=""
+            )
     inside, attempt = st.tabs(["Documents", "Try a search"], key="show", on_change="rerun", bind="query-params")
     if inside.open:
         with inside:
@@ -133,26 +136,28 @@ def _table(documents: Sequence[Document]) -> list[Document]:
     rows = [
         {
             "Document": d.title or d.name,
-            "Size": widgets.size(d.size),
-            "Pages": d.pages,
             "Passages": d.chunks,
             "By meaning": round(100 * d.embedded / d.chunks) if d.chunks else 0,
             "Language": d.language,
-            "Added by": d.added_by,
             "Added": d.created_at,
+            "Added by": d.added_by,
+            "Size": widgets.size(d.size),
+            "Pages": d.pages,
         }
         for d in documents
     ]
     columns = {
-        "Document": st.column_config.ButtonColumn(type="tertiary", alignment="left", width="large", key=BUTTON),
-        "Pages": st.column_config.NumberColumn(width="small"),
-        "Passages": st.column_config.NumberColumn(width="small", format="localized"),
-        "By meaning": st.column_config.ProgressColumn(format="%d %%", min_value=0, max_value=100, width="small"),
-        "Language": st.column_config.TextColumn(width="small"),
+        "Document": st.column_config.ButtonColumn(type="tertiary", alignment="left", width=250, key=BUTTON),
+        "Passages": st.column_config.NumberColumn(width=70, format="localized"),
+        "By meaning": st.column_config.ProgressColumn(format="%d %%", min_value=0, max_value=100, width=110),
+        "Language": st.column_config.TextColumn(width=70),
         "Added": st.column_config.DatetimeColumn(format="D MMM YYYY, HH:mm", timezone=str(shared.zone())),
+        "Pages": st.column_config.NumberColumn(width=60),
     }
     frame = pd.DataFrame(rows)
     frame["Pages"] = frame["Pages"].astype("Int64")
+    if frame["Pages"].isna().all():
+        del frame["Pages"]
     state = st.dataframe(
         frame, hide_index=True, height="content" if len(rows) <= 15 else 560, on_select="rerun", placeholder="",
         selection_mode="multi-row", column_config=columns, key=_key(documents), alt="Documents",
@@ -327,14 +332,20 @@ def _search(coach: Coach, actor: Actor, collection: Collection) -> None:
 
 def _passage(number: int, passage: Passage) -> None:
     with st.container(border=True, gap="xsmall"):
+        inside = passage.section.removeprefix(passage.title).removeprefix(" > ")
         place = [f"p. {passage.page}" if passage.page else "", f"row {passage.row}" if passage.row else ""]
-        where = ", ".join(p for p in (passage.title, passage.section, *place) if p)
+        where = ", ".join(p for p in (passage.title, inside, *place) if p)
         with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
             st.markdown(f"**{number}. {marks.plain(where)}**", width="stretch")
             st.badge(f"fit {passage.score:.2f}", color="primary", help="Words and meaning together; 1 is the best")
             st.badge(_rank("words", passage.rank_words), color="grey", help=_score("bm25", passage.score_words))
             st.badge(_rank("meaning", passage.rank_meaning), color="grey", help=_score("cosine", passage.score_meaning))
-        st.markdown(marks.plain(passage.text))
+        if len(passage.text) <= LONG:
+            st.markdown(marks.plain(passage.text))
+        else:
+            st.markdown(marks.plain(passage.text[:LONG].rsplit(" ", 1)[0]) + " \u2026")
+            with st.expander("The whole passage"):
+                st.markdown(marks.plain(passage.text))
 
 
 def _rank(side: str, rank: int | None) -> str:

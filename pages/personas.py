@@ -32,10 +32,12 @@ def page() -> None:
         opened = st.query_params.get("edit", "")
         if opened == "new":
             _persona_editor.draw(coach, actor, None)
-        elif opened:
-            _persona_editor.draw(coach, actor, coach.persona(actor, opened))
-        else:
-            _cards(coach, actor)
+            return
+        with shared.guard():
+            if opened:
+                _persona_editor.draw(coach, actor, coach.persona(actor, opened))
+                return
+        _cards(coach, actor)
 
 
 def _cards(coach: Coach, actor: Actor) -> None:

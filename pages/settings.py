@@ -105,7 +105,7 @@ def _backend(coach: Coach, actor: Actor, info: BackendInfo, default: bool) -> No
 
 def _check(check: Check) -> None:
     icon, colour, _ = STATES[check.state]
-    took = f" :gray[{shared.seconds(check.milliseconds)}]" if check.milliseconds is not None else ""
+    took = f" :gray[{shared.seconds(check.milliseconds or 0)}]" if (check.milliseconds or 0) >= 1 else ""
     mend = f"  \n{marks.plain(check.mend)}" if check.mend and check.state != "ok" else ""
     name = marks.plain(check.name.replace("_", " ").capitalize())
     st.markdown(f":{colour}[{icon}] **{name}** {marks.plain(check.detail)}{took}{mend}")
@@ -133,22 +133,18 @@ def _values(coach: Coach, actor: Actor) -> None:
 
 
 def _value(coach: Coach, actor: Actor, name: str, value: str, where: str, says: str, changeable: bool) -> None:
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"setting_{name}"):
-        st.markdown(f"**{_label(name)}**  \n:gray[:small[{marks.plain(says)}]]", width="stretch")
-        missing = value == "missing"
-        st.badge(
-            shared.escape(value) or "none", color="orange" if missing else "primary" if where != "default" else "grey"
-        )
-        st.markdown(f":gray[:small[{marks.plain(where)}]]", width=100)
+    colour = "orange" if value == "missing" else "primary" if where != "default" else "grey"
+    shown = f"**{_label(name)}** :{colour}-badge[{marks.plain(value) or 'none'}] :gray[:small[{marks.plain(where)}]]"
+    with st.container(horizontal=True, vertical_alignment="center", wrap=False, key=f"setting_{name}"):
+        st.markdown(f"{shown}  \n:gray[:small[{marks.plain(says)}]]", width="stretch")
         wins = where not in {"default", "settings table"}
         tip = f"Set in the {where}, which wins over this page" if wins else f"Change {_label(name).lower()}"
-        with st.container(width=110):
+        if changeable:
             own = value if where == "settings table" else ""
-            if changeable:
-                st.button(
-                    "Change", icon=":material/edit:", type="tertiary", key=f"change_{name}", disabled=wins, help=tip,
-                    on_click=_dialog.ask, args=("settings", "change", name, own, value, says),
-                )  # fmt: skip
+            st.button(
+                "Change", icon=":material/edit:", type="tertiary", key=f"change_{name}", disabled=wins, help=tip,
+                on_click=_dialog.ask, args=("settings", "change", name, own, value, says),
+            )  # fmt: skip
 
 
 @st.dialog("Change a setting", icon=":material/edit:", on_dismiss=_dialog.forget)

@@ -153,7 +153,7 @@ def _table(hits: Sequence[ThreadHit], backends: Mapping[str, str]) -> list[Threa
     ]
     zone = str(shared.zone())
     columns: dict[str, Any] = {
-        "Title": st.column_config.ButtonColumn(type="tertiary", alignment="left", width="large", key="threads_open"),
+        "Title": st.column_config.ButtonColumn(type="tertiary", alignment="left", width=330, key="threads_open"),
         "Last activity": st.column_config.DatetimeColumn(format="D MMM YYYY, HH:mm", timezone=zone),
         "Messages": st.column_config.NumberColumn(width="small"),
     }

@@ -17,6 +17,8 @@ from coach_core.types import PersonaDraft
 _PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")
 #: Streamlit swaps these for pictures after escapes are gone; a word joiner stops it, unseen.
 _SHORTCODE = re.compile(r":(?=[\w+/-]+:)")
+#: Streamlit links what looks like an address, escaped or not.
+_ADDRESS = re.compile(r"(?i)(https?|ftp|www)(?=[:.])|(?<=\w)(?=@\w)")
 _BOLD = re.compile(r"\*\*(.+?)\*\*", re.S)
 _TOKEN = re.compile(r"\s+|\w+|[^\w\s]")
 
@@ -46,7 +48,8 @@ class Change(NamedTuple):
 
 def plain(text: str) -> str:
     """`text` as Markdown that shows exactly `text`, its line breaks kept."""
-    escaped = _PUNCTUATION.sub(r"\\\g<0>", _SHORTCODE.sub(":\u2060", text))
+    apart = _ADDRESS.sub(lambda m: f"{m[0]}\u2060", _SHORTCODE.sub(":\u2060", text))
+    escaped = _PUNCTUATION.sub(r"\\\g<0>", apart)
     lines = (re.sub(r"^[ \t]{2,}", lambda m: "\u00a0" * len(m[0]), line) for line in escaped.split("\n"))
     return "  \n".join(lines)
 

@@ -506,10 +506,10 @@ def press(at: AppTest, label: str) -> AppTest:
 
 
 def shown(at: AppTest) -> str:
-    """All words on the page, in order, without the escapes of Markdown."""
+    """All words on the page, as a person reads them: without the escapes of Markdown."""
     kinds = [at.title, at.header, at.subheader, at.error, at.warning, at.info, at.success, at.markdown, at.caption]
     words = "\n".join(str(e.value) for elements in kinds for e in elements)
-    return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", words)
+    return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", words.replace("\u2060", ""))
 
 
 _ROLES: tuple[Role, ...] = ("owner", "admin", "coach", "client", "stakeholder")

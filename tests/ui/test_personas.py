@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -199,6 +200,8 @@ def test_text_of_others_is_never_markdown() -> None:
     assert len(lines) == 3
     assert lines[0] == "\\# a" and "\\[d\\]\\(e\\)" in lines[1] and ":red[" not in lines[1]
     assert ":smile:" not in lines[1] and not lines[2].startswith(" ")
+    linked = marks.plain("see https://x.example, www.x.example or me@x.example")
+    assert not re.search(r"(https?|www)\\?[:.]|\w\\?@", linked), "nor is an address made a link"
 
 
 def test_a_diff_shows_both_texts_whole() -> None:
