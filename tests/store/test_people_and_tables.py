@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -71,7 +72,7 @@ def test_every_save_is_a_version(world: Any) -> None:
     back = personas.restore(world.db, "Cy", first.id, 1)
     assert (back.version, back.draft) == (
         3,
-        PersonaDraft.from_dict(DRAFT.to_dict() | {"instructions": "Ask\ufffd first."}),
+        replace(DRAFT, instructions="Ask\ufffd first."),
     )
     found = personas.versions(world.db, first.id)
     assert [(v.version, v.created_by) for v in found] == [(3, "Cy"), (2, "Ben"), (1, "Ann")]
