@@ -154,7 +154,7 @@ def _unmarked(message: Message) -> Message:
 
 
 def _heading(passage: Passage) -> str:
-    place = passage.section or ""
+    place = passage.within
     if passage.page is not None:
         place = f"{place}, p. {passage.page}" if place else f"p. {passage.page}"
     return f"{passage.title} - {place}" if place else passage.title

@@ -181,6 +181,11 @@ class Passage:
     score_words: float | None = None
     score_meaning: float | None = None
 
+    @property
+    def within(self) -> str:
+        """The section as it reads beside the title: without the title at its head."""
+        return _within(self.title, self.section)
+
 
 @dataclass(frozen=True, slots=True)
 class Citation:
@@ -201,6 +206,11 @@ class Citation:
     score: float = 0.0
     rank_words: int | None = None
     rank_meaning: int | None = None
+
+    @property
+    def within(self) -> str:
+        """The section as it reads beside the title: without the title at its head."""
+        return _within(self.title, self.section)
 
     def to_dict(self) -> dict[str, Any]:
         return _without_empty(self)
@@ -506,6 +516,11 @@ class Check:
     detail: str
     mend: str = ""
     milliseconds: float | None = None
+
+
+def _within(title: str, section: str) -> str:
+    head, _, rest = section.partition(" > ")
+    return rest if head.strip() == title.strip() else section
 
 
 def _without_empty(value: Any) -> dict[str, Any]:

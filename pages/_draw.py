@@ -202,5 +202,5 @@ def place_of(citation: Citation) -> str:
         return f"{title}, p. {citation.page}"
     if citation.row is not None:
         return f"{title}, row {citation.row}"
-    section = citation.section.split(" > ")[-1]
+    section = citation.within.split(" > ")[-1]
     return f"{title}, {section[:40]}" if section and section != citation.title else title

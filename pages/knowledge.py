@@ -332,7 +332,7 @@ def _search(coach: Coach, actor: Actor, collection: Collection) -> None:
 
 def _passage(number: int, passage: Passage) -> None:
     with st.container(border=True, gap="xsmall"):
-        inside = passage.section.removeprefix(passage.title).removeprefix(" > ")
+        inside = passage.within
         place = [f"p. {passage.page}" if passage.page else "", f"row {passage.row}" if passage.row else ""]
         where = ", ".join(p for p in (passage.title, inside, *place) if p)
         with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):

@@ -47,3 +47,8 @@ def test_parts_and_drafts_survive_their_json() -> None:
 def test_ids_sort_by_time() -> None:
     ids = [new_id() for _ in range(100)]
     assert ids == sorted(ids) and len(set(ids)) == 100
+
+
+def test_a_section_reads_beside_its_title() -> None:
+    sections = {"Sleep": "", "Sleep > Tips": "Tips", "Rest > Tips": "Rest > Tips", "": "", "Sleeping > x": "Sleeping > x"}
+    assert {s: Citation(1, "Sleep", section=s).within for s in sections} == sections

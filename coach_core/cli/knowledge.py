@@ -107,7 +107,7 @@ def search(
         return
     for number, p in enumerate(passages, 1):
         page = f", p. {p.page}" if p.page is not None else ""
-        section = f", {p.section}" if p.section else ""
+        section = f", {p.within}" if p.within else ""
         shell.put(f"{number}. {p.title}{section}{page}  ({p.score:.2f})")
         shell.put(f"   {' '.join(p.text.split())}\n")
     if not passages:

@@ -38,7 +38,7 @@ def markdown(
 
 def place(citation: Citation) -> str:
     """Where a citation points: title, section, page, row, as a person reads it."""
-    parts = [citation.title, citation.section]
+    parts = [citation.title, citation.within]
     parts += [f"p. {citation.page}"] if citation.page is not None else []
     parts += [f"row {citation.row}"] if citation.row is not None else []
     return ", ".join(p for p in parts if p)

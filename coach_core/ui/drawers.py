@@ -31,7 +31,7 @@ def passage(citation: Citation, on_close: Callable[[], None]) -> None:
 
     @st.dialog(f"{citation.number}  {escape(citation.title)}", position="right", width="medium", on_dismiss=on_close)
     def drawer() -> None:
-        where = [citation.section] if citation.section else []
+        where = [citation.within] if citation.within else []
         where += [f"page {citation.page}"] if citation.page is not None else []
         where += [f"row {citation.row}"] if citation.row is not None else []
         if where:
