@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
+from dataclasses import replace
 from pathlib import Path
 from threading import Event as Flag
 from typing import Any
@@ -58,7 +59,9 @@ class Local:
                 return
             if time.monotonic() - began > request.total_timeout:
                 raise TimedOut(f"The local model {self.model} is still being loaded. Try again in a moment.")
-        yield from starting.result().wire.stream(request, cancel)
+        # reading a long prompt on a processor takes longer than any server would: the turn's own limit holds
+        patient = replace(request, first_token_timeout=max(request.first_token_timeout, request.total_timeout))
+        yield from starting.result().wire.stream(patient, cancel)
 
     def check(self) -> Check:
         began = time.perf_counter()
