@@ -21,6 +21,7 @@ from coach_core.ui.shared import escape, safely
 from pages import _draw
 
 ASK = "ask"  # key of the input
+LOOK_EVERY = 5.0  # seconds
 SHOWN = 40  # messages drawn at first
 REASONS = ("Wrong", "Not what I asked", "No good source", "Too long", "Unclear")
 FILE_TYPES = ["pdf", "docx", "md", "txt", "html", "htm", "csv", "png", "jpg", "jpeg", "webp"]
@@ -235,7 +236,7 @@ def header(personas: Sequence[Persona], persona: Persona | None, thread: Thread 
             label_visibility="collapsed",
             width=260,
         )
-        with st.popover("", icon=":material/more_horiz:", type="tertiary", help="Who answers; this thread"):
+        with st.popover("More", icon=":material/more_horiz:", type="tertiary", help="Who answers; this thread"):
             answered_by(thread, f"backend-{suffix}")
             if thread is not None:
                 thread_menu(thread)
@@ -366,7 +367,7 @@ def row(thread: Thread, message: Message, busy: bool) -> None:
 
 
 def tool(key: str, icon: str, words: str, then: Any, *args: Any, disabled: bool = False) -> None:
-    st.button("", key=key, icon=icon, help=words, type="tertiary", on_click=then, args=args, disabled=disabled)
+    st.button(words, key=key, icon=icon, help=words, type="tertiary", on_click=then, args=args, disabled=disabled)
 
 
 def branches(thread: Thread, message: Message, busy: bool) -> None:
@@ -398,7 +399,7 @@ def feedback(message: Message) -> None:
     now = {1: 1, -1: 0}.get(message.feedback)
     st.feedback("thumbs", key=f"feedback-{message.id}", default=now, on_change=rate, args=(message.id,))
     if message.feedback:
-        with st.popover("", icon=":material/comment:", type="tertiary", help="Say why"):
+        with st.popover("Say why", icon=":material/comment:", type="tertiary", help="Say why"):
             if message.feedback_reason:
                 st.caption(f"Kept: {escape(message.feedback_reason)}")
             if message.feedback < 0:
@@ -460,6 +461,17 @@ def open_drawer(messages: Sequence[Message]) -> None:
             drawers.turn(record, len(cited), close_drawer)
 
 
+@st.fragment(run_every=LOOK_EVERY)
+def look_elsewhere(thread_id: UUID, head_id: UUID | None) -> None:
+    """Show what another tab or channel adds to the thread while nothing runs here."""
+    try:
+        now = shared.coach().thread(shared.actor(), thread_id).head_id
+    except CoachError:
+        return
+    if now != head_id:
+        st.rerun()
+
+
 def watch(turn: TurnRecord, place: DeltaGenerator) -> None:
     """Follow the running turn to its end, then draw the page anew with the whole answer."""
     coach, actor = shared.coach(), shared.actor()
@@ -519,6 +531,8 @@ def main() -> None:
     open_drawer(messages)
     if running is not None and growing is not None:
         watch(running, growing)
+    elif thread is not None:
+        look_elsewhere(thread.id, thread.head_id)
 
 
 main()

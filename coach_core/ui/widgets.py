@@ -72,7 +72,7 @@ def face(picture: bytes | None, icon: str, width: int) -> None:
         if picture is not None:
             st.image(picture, width=width, alt="")
         else:
-            st.markdown(f"## :primary[{glyph(icon)}]", anchors=False, width="content")
+            st.markdown(f"## :blue[{glyph(icon)}]", anchors=False, width="content")
 
 
 def glyph(icon: str) -> str:

@@ -39,7 +39,9 @@ SCRIPT: dict[str, Any] = {
         {"match": "passage", "steps": ["The library says so [1], and also [2]."]},
         {
             "match": "picture",
-            "steps": ["![x](http://evil.example/p.png) and [here](https://good.example/a) <img src=http://evil.example/q>."],
+            "steps": [
+                "![x](http://evil.example/p.png) and [here](https://good.example/a) <img src=http://evil.example/q>."
+            ],
         },
         {"match": "^long", "steps": ["{question}\n\n" + "Some words to read. " * 50]},
         {"match": "مرحبا", "steps": ["أهلا بك. ما الذي يشغلك اليوم؟"]},
@@ -169,6 +171,7 @@ def field(page: Page) -> Locator:
 
 def ask(page: Page, text: str) -> None:
     field(page).fill(text)
+    expect(page.get_by_test_id("stChatInputSubmitButton")).to_be_enabled()  # not while a file is on its way
     field(page).press("Enter")
 
 

@@ -22,7 +22,7 @@ def growing(page: Page) -> None:
 
 def whole(page: Page, count: int = 1) -> None:
     expect(finished(page, count)).to_have_text(SLOW)
-    assert page.get_by_text("word0", exact=False).count() == count
+    assert page.get_by_test_id("stMain").get_by_text("word0").count() == count
 
 
 # -- asking --------------------------------------------------------------------------------------------
@@ -50,7 +50,7 @@ def test_an_answer_streams_and_the_input_has_the_focus_again(app: App, page: Pag
 
 def test_the_extractive_backend_quotes_with_sources(app: App, page: Page) -> None:
     open_chat(page, app, "/chat?persona=general")
-    page.locator(".st-key-head").get_by_role("button", name="more_horiz").click()
+    page.locator(".st-key-head").get_by_role("button", name="More").click()
     page.get_by_role("combobox", name="Answered by").click()
     page.get_by_role("option", name="Quotes from the documents").click()
     expect(page.get_by_role("combobox", name="Answered by")).to_have_attribute("value", re.compile("Quotes"))
@@ -67,7 +67,9 @@ def test_right_to_left_text_runs_right_to_left(app: App, page: Page) -> None:
     paragraph = finished(page).locator("p").first
     expect(paragraph).to_have_css("unicode-bidi", "plaintext")
     box, place = paragraph.bounding_box(), answers(page).last.bounding_box()
-    right = paragraph.evaluate("p => { const r = document.createRange(); r.selectNodeContents(p); return r.getBoundingClientRect().right }")
+    right = paragraph.evaluate(
+        "p => { const r = document.createRange(); r.selectNodeContents(p); return r.getBoundingClientRect().right }"
+    )
     assert box and place and right > place["x"] + place["width"] - 4
 
 
@@ -157,10 +159,12 @@ def test_thumbs_in_the_middle_leave_the_stream_alone(app: App, page: Page) -> No
     expect(finished(page, 2)).to_have_text(SLOW)
     page.reload()
     finished(page, 2)
-    expect(page.get_by_role("button", name="comment")).to_be_visible()  # "Say why" stands where thumbs were given
+    expect(page.get_by_role("button", name="Say why")).to_be_visible()  # "Say why" stands where thumbs were given
 
 
-def test_a_second_tab_sees_the_same_answer_and_cannot_ask_between(app: App, page: Page, context: BrowserContext) -> None:
+def test_a_second_tab_sees_the_same_answer_and_cannot_ask_between(
+    app: App, page: Page, context: BrowserContext
+) -> None:
     open_chat(page, app)
     ask(page, "Tell me slowly")
     growing(page)
@@ -179,7 +183,7 @@ def test_a_second_tab_sees_the_same_answer_and_cannot_ask_between(app: App, page
 
 
 def test_bytes_sent_grow_with_the_answer(app: App, page: Page) -> None:
-    """Frames of the socket while 1,000 and 4,000 words are painted: about four times as many bytes, not sixteen."""
+    """An answer four times as long takes about four times as many bytes on the socket, not sixteen."""
     received = [0]
 
     def count(socket: WebSocket) -> None:
@@ -187,10 +191,10 @@ def test_bytes_sent_grow_with_the_answer(app: App, page: Page) -> None:
 
     page.on("websocket", count)
     sizes: list[int] = []
-    for characters in (5_000, 20_000):
+    for characters in (3_000, 12_000):
         open_chat(page, app)
         received[0] = 0
-        ask(page, f"long 5 {'x y z. ' * (characters // 7)}")
+        ask(page, f"long {'x y z. ' * (characters // 7)}")
         expect(answers(page).last).to_contain_text("Some words to read.")
         finished(page)
         sizes.append(received[0])
@@ -281,10 +285,10 @@ def test_a_thread_is_found_again_and_no_old_message_lingers(app: App, page: Page
     expect(answers(page)).to_have_count(0)
     ask(page, "Tell me slowly of giraffes")
     growing(page)
-    assert page.get_by_text("elephants").locator("visible=true").count() == 1  # its link among the recent ones
-    page.locator(".st-key-recent a", has_text="elephants").click()
+    assert page.get_by_test_id("stMain").get_by_text("elephants").count() == 0
+    page.locator(".st-key-recent a:visible", has_text="elephants").click()
     expect(finished(page)).to_have_text("You asked: Something about elephants")
-    assert page.get_by_text("word3").count() == 0
+    assert page.get_by_test_id("stMain").get_by_text("word3").count() == 0
     page.reload()
     expect(finished(page)).to_have_text("You asked: Something about elephants")
 
@@ -296,7 +300,8 @@ def test_what_was_typed_survives_a_reload(app: App, page: Page) -> None:
     expect(field(page)).to_have_value("Half a thought")
 
 
-def test_a_lost_connection_is_shown_and_what_was_typed_survives_it(own_app: App, page: Page) -> None:
+def test_a_lost_connection_is_shown_and_what_was_typed_survives_it(own_app: App, context: BrowserContext) -> None:
+    page = context.new_page()
     open_chat(page, own_app)
     ask(page, "Tell me slowly")
     growing(page)
@@ -320,5 +325,9 @@ def test_a_phone_shows_it_all_without_scrolling_sideways(app: App, page: Page) -
     finished(page)
     assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= 390
     page.locator('[class*="st-key-sources-"] button:visible').first.click()
-    drawer = page.get_by_role("dialog").bounding_box()
-    assert drawer and drawer["x"] >= 0 and drawer["x"] + drawer["width"] <= 391
+    drawer = page.get_by_role("dialog")
+    expect(drawer).to_contain_text("Why this passage")
+    page.wait_for_function(  # it slides in
+        "box => { const r = box.getBoundingClientRect(); return r.x >= 0 && r.right <= 391 }",
+        arg=drawer.element_handle(),
+    )

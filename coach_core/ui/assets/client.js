@@ -11,7 +11,7 @@ const store = {
   },
 }
 const field = () => document.querySelector(INPUT)
-const start = (text) => (text || "").trim().slice(0, 300)
+const start = (text) => [...(text || "").trim()].slice(0, 300).join("")
 
 function fill(text) {
   const area = field()
@@ -86,7 +86,9 @@ function onKey(event) {
 }
 
 function onInput(event) {
-  if (event.target.matches?.(INPUT)) store.set(DRAFT + page.data.thread, event.target.value)
+  if (!event.target.matches?.(INPUT)) return
+  store.set(DRAFT + page.data.thread, event.target.value)
+  store.set(SENT, "")
 }
 
 function onLost() {
