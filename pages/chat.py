@@ -499,6 +499,27 @@ def clear_for(thread: Thread | None) -> DeltaGenerator:
     return place.container()
 
 
+def linked_message(thread: Thread | None, messages: Sequence[Message], busy: bool) -> tuple[Sequence[Message], str]:
+    """The messages to draw and the one that the link leads to, as a search found it; its branch is shown once."""
+    link = st.query_params.get("message", "")
+    if thread is None or not link:
+        return messages, ""
+    coach, actor = shared.coach(), shared.actor()
+    try:
+        wanted = UUID(link)
+        if state.get("_found") != wanted and not busy and all(m.id != wanted for m in messages):
+            coach.show_branch(actor, thread.id, wanted)
+            messages = coach.messages(actor, thread.id)
+    except (ValueError, NotFound):
+        shared.tell("This link leads to a message that is not in this thread.", "warning")
+        return messages, ""
+    place = next((i for i, m in enumerate(messages) if m.id == wanted), None)
+    if place is not None and state.get("_found") != wanted:
+        state["_more"] = max(state.get("_more", SHOWN), len(messages) - place)
+    state["_found"] = wanted
+    return messages, link
+
+
 def main() -> None:
     coach, actor = shared.coach(), shared.actor()
     thread = thread_on_show()
@@ -506,6 +527,7 @@ def main() -> None:
     persona = chosen_persona(personas, thread)
     running = coach.running(actor, thread.id) if thread else None
     messages = coach.messages(actor, thread.id) if thread else []
+    messages, found = linked_message(thread, messages, running is not None)
     growing: DeltaGenerator | None = None
     header(personas, persona, thread)
     if deleted := state.get("_deleted"):
@@ -526,6 +548,7 @@ def main() -> None:
         thread=str(thread.id) if thread else "new",
         last=questions[-1] if questions else "",
         running=running is not None,
+        message=found,
         on_cite=open_linked_cite,
     )
     open_drawer(messages)

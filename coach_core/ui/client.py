@@ -9,18 +9,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 import streamlit as st
+from streamlit.components.v2 import component
 
 KEY = "client"
-_component = st.components.v2.component(
+_component = component(
     "coach_client", js=(Path(__file__).parent / "assets" / "client.js").read_text(encoding="utf-8")
 )
 
 
-def mount(*, thread: str, last: str, running: bool, on_cite: Callable[[], None]) -> None:
-    """`last` is the last question on show: what was sent and is not it was lost on the way."""
+def mount(*, thread: str, last: str, running: bool, message: str = "", on_cite: Callable[[], None]) -> None:
+    """`message` is the one to show, if a link leads to one.
+
+    `last` is the last question on show: what was sent and is not it was lost on the way.
+    """
     with st.container(key="client-place"):
         _component(
             key=KEY,
-            data={"thread": thread, "last": last.strip()[:300], "running": running},
+            data={"thread": thread, "last": last.strip()[:300], "running": running, "message": message},
             on_cite_change=on_cite,
         )

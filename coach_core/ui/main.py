@@ -1,12 +1,13 @@
 """The frame of every page: navigation by role, recent threads, the profile picker, one guard for errors.
 
-Invariant: a page is offered only to a role that may open it, and st.navigation has run before any page
-does. The default page is hidden and only leads on, because the default page alone has no address.
+Invariant: a page is offered only to a role that may open it (a link to another says why not), and
+st.navigation has run before any page does. The default page is hidden and only leads on, because the
+default page alone has no address.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import cast, get_args
 
 import streamlit as st
@@ -26,7 +27,7 @@ SECTIONS: Mapping[str, tuple[Entry, ...]] = {
         ("threads", "Threads", ":material/history:", "threads"),
     ),
     "Library": (
-        ("knowledge", "Knowledge", ":material/local_library:", "knowledge.write"),
+        ("knowledge", "Knowledge", ":material/local_library:", "knowledge.read"),
         ("personas", "Personas", ":material/person_heart:", "personas.write"),
     ),
     "Insight": (("live_metrics", "Live metrics", ":material/monitoring:", "metrics"),),
@@ -77,7 +78,13 @@ def run() -> None:
         st.switch_page(first, query_params=st.query_params.to_dict())
 
     hidden = st.Page(home, title="Coach", default=True, visibility="hidden", url_path="home")
-    page = st.navigation({"": [hidden], **sections})
+    refused = [
+        st.Page(_refusal(action), title=title, url_path=name, visibility="hidden")
+        for entries in SECTIONS.values()
+        for name, title, _, action in entries
+        if not access.allowed(actor.role, action)
+    ]
+    page = st.navigation({"": [hidden, *refused], **sections})
     st.session_state["_pages"] = by_name
     if page is not hidden:
         with st.sidebar:
@@ -85,6 +92,15 @@ def run() -> None:
             _profile_picker(profiles, actor.user_id)
     with shared.guard():
         page.run()
+
+
+def _refusal(action: access.Action) -> Callable[[], None]:
+    """What stands in the place of a page that the role may not open: why, not that there is no such page."""
+
+    def refuse() -> None:
+        access.require(shared.actor(), action)
+
+    return refuse
 
 
 def _nothing() -> None:
@@ -134,7 +150,7 @@ def _take_profile_from_link(profiles: list[User]) -> None:
     for user in profiles:
         if chosen is None and name and user.name == name:
             shared.choose_profile(user)
-        elif user.id == chosen and user.name != name and user.id != profiles[0].id:
+        elif user.id == chosen and user.name != name and user.id != shared.coach().owner().user_id:
             st.query_params["profile"] = user.name  # links of the navigation do not carry it
 
 

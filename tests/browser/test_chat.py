@@ -104,6 +104,15 @@ def test_a_bad_file_is_a_sentence_and_the_question_stays(app: App, page: Page, t
     expect(field(page)).to_have_value("What does it say?")
 
 
+def test_what_is_too_long_is_told_and_stays_in_the_input(app: App, page: Page) -> None:
+    open_chat(page, app)
+    text = "\u202eword \U0001f642\x07" * 12_500
+    ask(page, text)
+    expect(page.locator(".st-key-notices")).to_contain_text("characters; 50,000 is the most")
+    expect(field(page)).to_have_value(re.compile("^.{90000}"))
+    assert "thread=" not in page.url
+
+
 # -- while it streams ----------------------------------------------------------------------------------
 
 
@@ -180,6 +189,16 @@ def test_a_second_tab_sees_the_same_answer_and_cannot_ask_between(
     field(other).press("Enter")
     expect(finished(other, 2)).to_have_text("You asked: And me?")
     assert not trouble
+
+
+def test_a_tab_shows_what_another_one_asks(app: App, page: Page, context: BrowserContext) -> None:
+    open_chat(page, app)
+    ask(page, "Here")
+    finished(page)
+    other = context.new_page()
+    open_chat(other, app, page.url.removeprefix(app.url))
+    ask(other, "And there")
+    expect(finished(page, 2)).to_have_text("You asked: And there")
 
 
 def test_bytes_sent_grow_with_the_answer(app: App, page: Page) -> None:

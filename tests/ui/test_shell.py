@@ -47,7 +47,7 @@ def labels(at: AppTest) -> list[str]:
 OFFERED: dict[Role, set[str]] = {
     "owner": {"chat", "threads", "knowledge", "personas", "live_metrics", "settings"},
     "admin": {"chat", "threads", "knowledge", "personas", "live_metrics", "settings"},
-    "coach": {"chat", "threads", "live_metrics"},
+    "coach": {"chat", "threads", "knowledge", "live_metrics"},
     "client": {"chat", "threads"},
     "stakeholder": {"live_metrics"},
 }
@@ -109,6 +109,16 @@ def test_a_coach_that_cannot_be_opened_is_a_sentence_and_heals(fake: FakeCoach) 
     assert not at.exception
     fake.fails = None
     assert "New chat" in labels(at.run())
+
+
+def test_what_nobody_expected_is_a_sentence_without_its_details(monkeypatch: pytest.MonkeyPatch) -> None:
+    from app import on_script_error
+
+    drawn: list[tuple[str, str]] = []
+    monkeypatch.setattr(shared, "_draw_notice", lambda kind, sentence: drawn.append((kind, sentence)))
+    assert on_script_error(ValueError("sk-secret")) is True
+    assert on_script_error(errors.DatabaseBusy()) is True
+    assert drawn == [("error", errors.CoachError().sentence), ("error", errors.DatabaseBusy().sentence)]
 
 
 def test_escape_shows_every_character_as_it_is() -> None:

@@ -141,6 +141,16 @@ function finished() {
   if (idle && matchMedia("(hover: hover)").matches) field()?.focus()
 }
 
+// A link from a search leads to one message: it is shown, and lit for a moment.
+function show(id, tries = 20) {
+  page.follow = false
+  const found = document.querySelector(`.st-key-user-${CSS.escape(id)}, .st-key-assistant-${CSS.escape(id)}`)
+  if (!found) { if (tries) setTimeout(() => show(id, tries - 1), 150); return }
+  found.scrollIntoView({ block: "center" })
+  const light = "color-mix(in srgb, currentColor 12%, transparent)"
+  found.animate([{ background: light }, { background: light, offset: .6 }, { background: "transparent" }], 3000)
+}
+
 let stop = null
 
 export default function ({ data, setTriggerValue }) {
@@ -152,6 +162,7 @@ export default function ({ data, setTriggerValue }) {
   if (moved) page.fresh = true
   if (moved || (page.data.running && !before.running)) page.follow = true
   if (moved || before.running !== page.data.running) page.until = page.data.running ? Infinity : Date.now() + 1500
+  if (page.data.message && before.message !== page.data.message) show(page.data.message)
   requestAnimationFrame(() => {
     settle()
     if (before.running && !page.data.running && before.thread === page.data.thread) finished()
