@@ -151,17 +151,9 @@ def sessions(url: str, server: psutil.Process, count: int, chars: int = 2_000, r
 
 def bytes_to_page(url: str) -> list[dict[str, Any]]:
     """Each answer in a new session, at a steady 1,000 characters a second."""
-
-    async def one(length: int) -> Asked:
-        page = Page(url)
-        await page.open()
-        asked = await page.ask(f"Tell me all of it. chars={length} rate=1000", upstream.END)
-        await page.close()
-        return asked
-
     rows = []
     for length in LENGTHS:
-        asked = asyncio.run(one(length))
+        asked = asyncio.run(in_new_session(url, f"Tell me all of it. chars={length} rate=1000"))
         rows.append(
             {
                 "chars": length,
@@ -172,6 +164,14 @@ def bytes_to_page(url: str) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+async def in_new_session(url: str, question: str) -> Asked:
+    page = Page(url)
+    await page.open()
+    asked = await page.ask(question, upstream.END)
+    await page.close()
+    return asked
 
 
 # -- processes -----------------------------------------------------------------------------------------
@@ -191,8 +191,11 @@ def fake_upstream() -> Iterator[str]:
 
 @contextmanager
 def served(base: str) -> Iterator[tuple[str, psutil.Process]]:
-    """The real server on an empty home, with the fake upstream behind it."""
+    """The real server on the welcome set, with the fake upstream behind it, after its first answer."""
     port, home = free_port(), tempfile.mkdtemp(prefix="bench-serve-")
+    coach = Coach.from_settings(Settings(home=Path(home)), background=False)
+    coach.embed_now(coach.owner())
+    coach.close()
     env = os.environ | {
         "COACH_HOME": home,
         "COACH_BACKEND": "openai_responses",
@@ -204,6 +207,7 @@ def served(base: str) -> Iterator[tuple[str, psutil.Process]]:
     process = subprocess.Popen(command, cwd=ROOT, env=env, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
         wait_for(f"http://127.0.0.1:{port}/healthz", process)
+        asyncio.run(in_new_session(f"ws://127.0.0.1:{port}", "chars=200"))
         yield f"ws://127.0.0.1:{port}", psutil.Process(process.pid)
     finally:
         process.send_signal(signal.SIGTERM)
