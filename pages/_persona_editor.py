@@ -331,7 +331,7 @@ def _version(coach: Coach, actor: Actor, persona: Persona, version: PersonaVersi
             help=shared.exact(version.created_at),
         )
         if version.version == persona.version:
-            st.badge("Current", color="primary")
+            st.badge("Current", color="blue")
         else:
             act = partial(_restore, coach, actor, persona, version.version)
             st.button("Restore", icon=":material/history:", on_click=act, key=f"restore_{version.version}")

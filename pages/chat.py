@@ -1,4 +1,4 @@
-"""The chat: pick a persona, ask, watch the answer come, look at its sources.
+"""The chat: pick a persona, _acts.ask, watch the answer come, look at its sources.
 
 Invariant: the page holds no turn. Everything it shows is read anew from the Coach at each run, and a turn
 that runs is only watched: reload, click or leave, it goes on.
@@ -14,15 +14,13 @@ from uuid import UUID
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from coach_core.errors import BadLink, CoachError, FileError, NotFound
+from coach_core.errors import CoachError, NotFound
 from coach_core.types import Message, Persona, StoredFile, Thread, TurnRecord
 from coach_core.ui import client, drawers, shared
-from coach_core.ui.shared import escape, safely
-from pages import _draw
+from coach_core.ui.shared import escape
+from pages import _acts, _draw
 
-ASK = "ask"  # key of the input
 LOOK_EVERY = 5.0  # seconds
-SHOWN = 40  # messages drawn at first
 REASONS = ("Wrong", "Not what I asked", "No good source", "Too long", "Unclear")
 FILE_TYPES = ["pdf", "docx", "md", "txt", "html", "htm", "csv", "png", "jpg", "jpeg", "webp"]
 _STATE = {
@@ -31,189 +29,6 @@ _STATE = {
 }
 
 state = st.session_state
-
-
-# -- what is on show -----------------------------------------------------------------------------------
-
-
-def thread_on_show() -> Thread | None:
-    """The thread of the link; a link that leads nowhere is told at the top, and the page stays usable."""
-    link = st.query_params.get("thread", "")
-    if not link:
-        return None
-    try:
-        thread_id = UUID(link)
-    except ValueError:
-        shared.show_error(BadLink())
-        return None
-    try:
-        return shared.coach().thread(shared.actor(), thread_id)
-    except NotFound as error:
-        shared.show_error(error)
-        return None
-
-
-def chosen_persona(personas: Sequence[Persona], thread: Thread | None) -> Persona | None:
-    """The thread's persona; on an empty page the one picked, or linked to, or the first."""
-    wanted = thread.persona_id if thread else state.get("_persona_id")
-    linked = "" if thread else st.query_params.get("persona", "")
-    for persona in personas:
-        if persona.id == wanted or (wanted is None and persona.slug == linked):
-            return persona
-    if thread:
-        return None
-    return next((p for p in personas if p.slug == "general"), next(iter(personas), None))
-
-
-# -- callbacks: each does one thing, its errors are drawn at the top of the next run -----------------------
-
-
-@safely
-def submit() -> None:
-    value: Any = state[ASK]
-    if value is None:
-        return
-    text, uploads = (value, []) if isinstance(value, str) else (value.text, list(value.files))
-    kept: list[StoredFile] = state.setdefault("_files", [])
-    for upload in uploads:
-        try:
-            kept.append(shared.coach().attach(shared.actor(), upload.name, upload.getvalue()))
-        except FileError as error:
-            state["_draft"] = text
-            raise type(error)(f"{upload.name}: {error.sentence}") from error
-    ask(text)
-
-
-@safely
-def ask(text: str) -> None:
-    """Ask in the thread on show, or in a new one; what cannot be asked now stays in the input."""
-    coach, actor = shared.coach(), shared.actor()
-    thread = thread_on_show()
-    try:
-        if thread is None:
-            persona = chosen_persona(coach.personas(actor), None)
-            if persona is None:
-                raise CoachError("There is no persona yet. An admin makes one on the page Personas.")
-            if text.strip() or state.get("_files"):
-                thread = coach.new_thread(actor, persona.id, backend=state.pop("_backend", None))
-        coach.start(actor, thread.id if thread else UUID(int=0), text, files=state.get("_files", []))
-    except CoachError:
-        state["_draft"] = text
-        raise
-    state["_files"] = []
-    if thread is not None:
-        st.query_params["thread"] = str(thread.id)
-        st.query_params.pop("persona", None)
-
-
-@safely
-def drop_file(file_id: UUID) -> None:
-    state["_files"] = [f for f in state.get("_files", []) if f.id != file_id]
-
-
-@safely
-def pick_persona(key: str, thread: Thread | None) -> None:
-    persona_id = state[key]
-    if thread is not None:
-        shared.coach().set_persona(shared.actor(), thread.id, persona_id)
-    else:
-        state["_persona_id"] = persona_id
-
-
-@safely
-def pick_backend(key: str, thread: Thread | None) -> None:
-    chosen = state[key] or None
-    if thread is not None:
-        shared.coach().set_backend(shared.actor(), thread.id, chosen)
-    else:
-        state["_backend"] = chosen
-
-
-@safely
-def stop(turn_id: UUID) -> None:
-    shared.coach().cancel(shared.actor(), turn_id)
-
-
-@safely
-def again(message_id: UUID) -> None:
-    shared.coach().regenerate(shared.actor(), message_id)
-
-
-@safely
-def go_on(message_id: UUID) -> None:
-    shared.coach().resume(shared.actor(), message_id)
-
-
-@safely
-def resend(message_id: UUID) -> None:
-    shared.coach().edit(shared.actor(), message_id, state[f"edited-{message_id}"])
-    state.pop("_editing", None)
-
-
-@safely
-def show_branch(thread_id: UUID, message_id: UUID) -> None:
-    shared.coach().show_branch(shared.actor(), thread_id, message_id)
-
-
-@safely
-def rate(message_id: UUID) -> None:
-    value = state[f"feedback-{message_id}"]
-    shared.coach().feedback(shared.actor(), message_id, 0 if value is None else (-1, 1)[value])
-
-
-@safely
-def give_reason(message_id: UUID, value: int) -> None:
-    words = state.get(f"reasons-{message_id}") or []
-    more = (state.get(f"reason-{message_id}") or "").strip()
-    shared.coach().feedback(shared.actor(), message_id, value, ", ".join([*words, *([more] if more else [])]))
-    shared.tell_later("Thank you. The reason is kept with the answer.", "success")
-
-
-@safely
-def rename(thread_id: UUID) -> None:
-    shared.coach().rename(shared.actor(), thread_id, state[f"title-{thread_id}"])
-
-
-@safely
-def delete(thread: Thread) -> None:
-    shared.coach().delete_threads(shared.actor(), [thread.id])
-    st.query_params.pop("thread", None)
-    state["_deleted"] = thread
-
-
-@safely
-def undelete(thread: Thread) -> None:
-    shared.coach().undelete_threads(shared.actor(), [thread.id])
-    st.query_params["thread"] = str(thread.id)
-    state.pop("_deleted", None)
-
-
-def edit(message_id: UUID | None) -> None:
-    state["_editing"] = message_id
-
-
-def show_more() -> None:
-    state["_more"] = state.get("_more", SHOWN) + 2 * SHOWN
-
-
-def open_cite(value: str) -> None:
-    st.query_params["cite"] = value
-    state.pop("_turn_shown", None)
-
-
-def open_linked_cite() -> None:
-    if value := getattr(state.get(client.KEY), "cite", None):
-        open_cite(value)
-
-
-def open_turn(message_id: UUID) -> None:
-    state["_turn_shown"] = message_id
-    st.query_params.pop("cite", None)
-
-
-def close_drawer() -> None:
-    state.pop("_turn_shown", None)
-    st.query_params.pop("cite", None)
 
 
 # -- drawing -------------------------------------------------------------------------------------------
@@ -231,7 +46,7 @@ def header(personas: Sequence[Persona], persona: Persona | None, thread: Thread 
             format_func=lambda i: by_id[i].name,
             placeholder="This persona was deleted: choose another",
             key=key,
-            on_change=pick_persona,
+            on_change=_acts.pick_persona,
             args=(key, thread),
             label_visibility="collapsed",
             width=260,
@@ -254,7 +69,7 @@ def answered_by(thread: Thread | None, key: str) -> None:
             "As set for everyone" if not n else infos[n].label + ("" if infos[n].ready else " (not set up)")
         ),
         key=key,
-        on_change=pick_backend,
+        on_change=_acts.pick_backend,
         args=(key, thread),
     )
     if now in infos and not infos[now].ready:
@@ -264,7 +79,7 @@ def answered_by(thread: Thread | None, key: str) -> None:
 def thread_menu(thread: Thread) -> None:
     coach, actor = shared.coach(), shared.actor()
     key = f"title-{thread.id}"
-    st.text_input("Title", thread.title, key=key, max_chars=200, on_change=rename, args=(thread.id,))
+    st.text_input("Title", thread.title, key=key, max_chars=200, on_change=_acts.rename, args=(thread.id,))
     for label, form, ending in (("Markdown", "markdown", "md"), ("JSON", "json", "json")):
         st.download_button(
             f"Export as {label}",
@@ -274,7 +89,7 @@ def thread_menu(thread: Thread) -> None:
             type="tertiary",
             on_click="ignore",
         )
-    st.button("Delete this thread", icon=":material/delete:", type="tertiary", on_click=delete, args=(thread,))
+    st.button("Delete this thread", icon=":material/delete:", type="tertiary", on_click=_acts.delete, args=(thread,))
 
 
 def empty(persona: Persona) -> None:
@@ -290,7 +105,7 @@ def empty(persona: Persona) -> None:
                     key=f"starter-{persona.id}-{n}",
                     icon=":material/arrow_forward:",
                     width="stretch",
-                    on_click=ask,
+                    on_click=_acts.ask,
                     args=(starter,),
                 )
 
@@ -300,9 +115,9 @@ def conversation(
 ) -> DeltaGenerator | None:
     """Draw the branch on show; returns the place where the answer that is being written grows."""
     growing: DeltaGenerator | None = None
-    shown = messages[-state.get("_more", SHOWN) :]
+    shown = messages[-state.get("_more", _acts.PAGE) :]
     if len(shown) < len(messages):
-        st.button(f"Show {len(messages) - len(shown)} earlier messages", type="tertiary", on_click=show_more)
+        st.button(f"Show {len(messages) - len(shown)} earlier messages", type="tertiary", on_click=_acts.show_more)
     cited = shared.coach().citations(shared.actor(), [m.id for m in shown if m.speaker == "assistant"])
     for message in shown:
         with st.container(key=f"{message.speaker}-{message.id}", gap="xsmall"):
@@ -317,7 +132,7 @@ def conversation(
                 citations = cited.get(message.id, [])
                 _draw.answer(place, message.text, {c.number for c in citations}, str(message.id))
                 if citations:
-                    _draw.sources(citations, message.id, open_cite)
+                    _draw.sources(citations, message.id, _acts.open_cite)
                 _draw.tools(message.parts)
                 row(thread, message, busy)
     return growing
@@ -327,14 +142,14 @@ def user_message(thread: Thread, message: Message, busy: bool) -> None:
     if state.get("_editing") == message.id:
         st.text_area("Your message", message.text, key=f"edited-{message.id}", label_visibility="collapsed")
         with st.container(horizontal=True):
-            st.button("Send", type="primary", key=f"send-{message.id}", on_click=resend, args=(message.id,))
-            st.button("Cancel", type="tertiary", key=f"keep-{message.id}", on_click=edit, args=(None,))
+            st.button("Send", type="primary", key=f"send-{message.id}", on_click=_acts.resend, args=(message.id,))
+            st.button("Cancel", type="tertiary", key=f"keep-{message.id}", on_click=_acts.edit, args=(None,))
         return
     with st.container(key=f"bubble-{message.id}", gap=None):
         _draw.question(message)
     with st.container(key=f"row-{message.id}", horizontal=True, vertical_alignment="center", gap="xsmall"):
         branches(thread, message, busy)
-        tool(f"edit-{message.id}", ":material/edit:", "Edit and ask again", edit, message.id, disabled=busy)
+        tool(f"edit-{message.id}", ":material/edit:", "Edit and ask again", _acts.edit, message.id, disabled=busy)
 
 
 def row(thread: Thread, message: Message, busy: bool) -> None:
@@ -350,7 +165,7 @@ def row(thread: Thread, message: Message, busy: bool) -> None:
             "Continue",
             key=f"continue-{message.id}",
             icon=":material/play_arrow:",
-            on_click=go_on,
+            on_click=_acts.go_on,
             args=(message.id,),
             disabled=busy,
         )
@@ -358,12 +173,12 @@ def row(thread: Thread, message: Message, busy: bool) -> None:
         if message.text:
             feedback(message)
             tool(f"copy-{message.id}", ":material/content_copy:", "Copy", lambda: None)
-        tool(f"again-{message.id}", ":material/refresh:", "Answer again", again, message.id, disabled=busy)
+        tool(f"again-{message.id}", ":material/refresh:", "Answer again", _acts.again, message.id, disabled=busy)
         branches(thread, message, busy)
         if record is not None:
             if "total" in record.timing:
                 st.caption(shared.seconds(record.timing["total"]), width="content")
-            tool(f"turn-{message.id}", ":material/info:", "How this answer came about", open_turn, message.id)
+            tool(f"turn-{message.id}", ":material/info:", "How this answer came about", _acts.open_turn, message.id)
 
 
 def tool(key: str, icon: str, words: str, then: Any, *args: Any, disabled: bool = False) -> None:
@@ -387,7 +202,7 @@ def branches(thread: Thread, message: Message, busy: bool) -> None:
             f"branch{step}-{message.id}",
             icon,
             words,
-            show_branch,
+            _acts.show_branch,
             thread.id,
             message.siblings[to if there else at],
             disabled=busy or not there,
@@ -397,7 +212,7 @@ def branches(thread: Thread, message: Message, busy: bool) -> None:
 def feedback(message: Message) -> None:
     """Thumbs, and once one is given, why."""
     now = {1: 1, -1: 0}.get(message.feedback)
-    st.feedback("thumbs", key=f"feedback-{message.id}", default=now, on_change=rate, args=(message.id,))
+    st.feedback("thumbs", key=f"feedback-{message.id}", default=now, on_change=_acts.rate, args=(message.id,))
     if message.feedback:
         with st.popover("Say why", icon=":material/comment:", type="tertiary", help="Say why"):
             if message.feedback_reason:
@@ -406,7 +221,7 @@ def feedback(message: Message) -> None:
                 st.pills("Why", REASONS, selection_mode="multi", key=f"reasons-{message.id}")
             st.text_area("In your words", key=f"reason-{message.id}", max_chars=2000, height=80)
             st.button(
-                "Keep", key=f"keep-reason-{message.id}", on_click=give_reason, args=(message.id, message.feedback)
+                "Keep", key=f"keep-reason-{message.id}", on_click=_acts.give_reason, args=(message.id, message.feedback)
             )
 
 
@@ -429,18 +244,23 @@ def composer(running: TurnRecord | None) -> None:
                         icon=":material/close:",
                         key=f"drop-{file.id}",
                         help="Take this file off",
-                        on_click=drop_file,
+                        on_click=_acts.drop_file,
                         args=(file.id,),
                     )
         if (draft := state.pop("_draft", None)) is not None:
-            state[ASK] = draft
+            state[_acts.ASK] = draft
         with st.container(horizontal=True, vertical_alignment="center", gap="small", key="composer"):
             st.chat_input(
-                "Ask, or attach a file", key=ASK, accept_file="multiple", file_type=FILE_TYPES, on_submit=submit
+                "Ask, or attach a file", key=_acts.ASK, accept_file="multiple", file_type=FILE_TYPES, on_submit=submit
             )
             if running is not None:
                 st.button(
-                    "Stop", key="stop", icon=":material/stop_circle:", shortcut="Esc", on_click=stop, args=(running.id,)
+                    "Stop",
+                    key="stop",
+                    icon=":material/stop_circle:",
+                    shortcut="Esc",
+                    on_click=_acts.stop,
+                    args=(running.id,),
                 )
 
 
@@ -451,14 +271,14 @@ def open_drawer(messages: Sequence[Message]) -> None:
         if at is not None and any(m.id == at[0] for m in messages):
             for citation in shared.coach().citations(shared.actor(), [at[0]]).get(at[0], []):
                 if citation.number == at[1]:
-                    drawers.passage(citation, close_drawer)
+                    drawers.passage(citation, _acts.close_drawer)
                     return
         shared.tell("This link leads to a passage that is not in this thread.", "warning")
     elif message_id := state.get("_turn_shown"):
         record = shared.coach().turn_of(shared.actor(), message_id)
         if record is not None:
             cited = shared.coach().citations(shared.actor(), [message_id]).get(message_id, [])
-            drawers.turn(record, len(cited), close_drawer)
+            drawers.turn(record, len(cited), _acts.close_drawer)
 
 
 @st.fragment(run_every=LOOK_EVERY)
@@ -479,23 +299,30 @@ def watch(turn: TurnRecord, place: DeltaGenerator) -> None:
     status = place.empty()  # below the text, so that nothing moves when it goes
     partial = coach.partial(actor, turn.id)
     if _draw.follow(text, status, coach.tail(actor, turn.id, poll=0.1), str(turn.answer_id), partial) is None:
-        time.sleep(0.5)  # it was cut off: look again, but not at once
+        time.sleep(0.5)  # it was cut off: look _acts.again, but not at once
     st.rerun()
 
 
-def clear_for(thread: Thread | None) -> DeltaGenerator:
-    """The place of the conversation, emptied when another thread is shown, so that no old message lingers."""
-    place = st.empty()
+def moved(thread: Thread | None) -> bool:
+    """Whether another thread is shown than in the run before; what belonged to that one is forgotten."""
     on_show = thread.id if thread else None
-    if state.get("_on_show", on_show) != on_show:
-        place.empty()
-        time.sleep(0.05)  # the browser joins what comes at once, and old messages would linger
-        # A link within the same page reaches the script, but not the address bar.
-        st.query_params.from_dict(st.query_params.to_dict())
-        state.pop("_editing", None)
-        state.pop("_more", None)
-        state.pop("_turn_shown", None)
+    before = state.get("_on_show", on_show)
     state["_on_show"] = on_show
+    if before == on_show:
+        return False
+    for name in ("_editing", "_more", "_turn_shown", "_found"):
+        state.pop(name, None)
+    # A link within the same page reaches the script, but not the address bar.
+    st.query_params.from_dict(st.query_params.to_dict())
+    return True
+
+
+def conversation_place(*, clear: bool) -> DeltaGenerator:
+    """Where the messages stand, emptied when another thread is shown, so that no old message lingers."""
+    place = st.empty()
+    if clear:
+        place.empty()
+        time.sleep(0.05)  # the browser joins what comes at once
     return place.container()
 
 
@@ -515,29 +342,30 @@ def linked_message(thread: Thread | None, messages: Sequence[Message], busy: boo
         return messages, ""
     place = next((i for i, m in enumerate(messages) if m.id == wanted), None)
     if place is not None and state.get("_found") != wanted:
-        state["_more"] = max(state.get("_more", SHOWN), len(messages) - place)
+        state["_more"] = max(state.get("_more", _acts.PAGE), len(messages) - place)
     state["_found"] = wanted
     return messages, link
 
 
 def main() -> None:
     coach, actor = shared.coach(), shared.actor()
-    thread = thread_on_show()
+    thread = _acts.thread_on_show()
+    another = moved(thread)
     personas = coach.personas(actor)
-    persona = chosen_persona(personas, thread)
+    persona = _acts.chosen_persona(personas, thread)
     running = coach.running(actor, thread.id) if thread else None
     messages = coach.messages(actor, thread.id) if thread else []
-    messages, found = linked_message(thread, messages, running is not None)
     growing: DeltaGenerator | None = None
     header(personas, persona, thread)
     if deleted := state.get("_deleted"):
         if thread is None:
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.caption(f"{escape(deleted.title or 'The thread')} was deleted.", width="content")
-                st.button("Undo", type="tertiary", on_click=undelete, args=(deleted,))
+                st.button("Undo", type="tertiary", on_click=_acts.undelete, args=(deleted,))
         else:
             state.pop("_deleted")
-    with clear_for(thread):
+    with conversation_place(clear=another):
+        messages, found = linked_message(thread, messages, running is not None)
         if thread is not None:
             growing = conversation(thread, messages, persona, running is not None)
         elif persona is not None:
@@ -549,7 +377,7 @@ def main() -> None:
         last=questions[-1] if questions else "",
         running=running is not None,
         message=found,
-        on_cite=open_linked_cite,
+        on_cite=_acts.open_linked_cite,
     )
     open_drawer(messages)
     if running is not None and growing is not None:

@@ -78,7 +78,7 @@ def _collection(coach: Coach, actor: Actor, collection: Collection, writes: bool
         st.markdown(marks.plain(collection.description))
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         for reader in readers:
-            st.badge(shared.escape(reader.name), icon=widgets.glyph(reader.draft.icon), color="primary")
+            st.badge(shared.escape(reader.name), icon=widgets.glyph(reader.draft.icon), color="blue")
         if not readers:
             st.badge("No persona reads this yet", icon=":material/visibility_off:", color="orange")
         if collection.licence:
@@ -147,7 +147,7 @@ def _table(documents: Sequence[Document]) -> list[Document]:
         for d in documents
     ]
     columns = {
-        "Document": st.column_config.ButtonColumn(type="tertiary", alignment="left", width=250, key=BUTTON),
+        "Document": st.column_config.ButtonColumn(type="tertiary", alignment="left", width=280, key=BUTTON),
         "Passages": st.column_config.NumberColumn(width=70, format="localized"),
         "By meaning": st.column_config.ProgressColumn(format="%d %%", min_value=0, max_value=100, width=110),
         "Language": st.column_config.TextColumn(width=70),
@@ -337,7 +337,7 @@ def _passage(number: int, passage: Passage) -> None:
         where = ", ".join(p for p in (passage.title, inside, *place) if p)
         with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
             st.markdown(f"**{number}. {marks.plain(where)}**", width="stretch")
-            st.badge(f"fit {passage.score:.2f}", color="primary", help="Words and meaning together; 1 is the best")
+            st.badge(f"fit {passage.score:.2f}", color="blue", help="Words and meaning together; 1 is the best")
             st.badge(_rank("words", passage.rank_words), color="grey", help=_score("bm25", passage.score_words))
             st.badge(_rank("meaning", passage.rank_meaning), color="grey", help=_score("cosine", passage.score_meaning))
         if len(passage.text) <= LONG:

@@ -114,7 +114,7 @@ def _well(report: Report, look: figures.Look, before: str) -> None:
                 _percent(share),
                 _points(share, old),
                 chart_data=figures.spark(report, _arrived),
-                delta_description=before,
+                **_against(was, before),
                 help="Turns that did not fail and were not cut off.",
             )
             st.caption(f"{widgets.count(now.failed, 'turn')} of {now.turns:,} failed")
@@ -136,7 +136,7 @@ def _fast(report: Report, look: figures.Look, before: str) -> None:
                 _change(now.first_token.p95, was.first_token.p95),
                 delta_color="inverse",
                 chart_data=figures.spark(report, lambda f: f.first_token.p95),
-                delta_description=before,
+                **_against(was, before),
                 help="95 of 100 answers begin within this time.",
             )
             st.caption(f"half within {_time(now.first_token.p50)}  \nwhole answers {_time(now.total.p50)}")
@@ -158,7 +158,7 @@ def _used(report: Report, look: figures.Look, before: str) -> None:
                 f"{now.turns:,}",
                 _change(now.turns, was.turns),
                 chart_data=figures.spark(report, lambda f: f.turns),
-                delta_description=before,
+                **_against(was, before),
             )
             tokens = f"{now.input_tokens:,} tokens in, {now.output_tokens:,} out"
             st.caption(f"{widgets.count(now.active_threads or 0, 'active thread')}  \n{tokens}")
@@ -183,7 +183,7 @@ def _liked(report: Report, look: figures.Look, before: str) -> None:
                 _percent(now.satisfaction),
                 _points(now.satisfaction, was.satisfaction),
                 chart_data=figures.spark(report, lambda f: f.satisfaction),
-                delta_description=before,
+                **_against(was, before),
             )
             st.caption(f"{now.up:,} up, {now.down:,} down")
         with chart:
@@ -203,7 +203,7 @@ def _cost(report: Report, look: figures.Look, before: str) -> None:
                 _change(now.cost, was.cost),
                 delta_color="inverse",
                 chart_data=figures.spark(report, lambda f: f.cost / 1_000_000),
-                delta_description=before,
+                **_against(was, before),
                 help="By the public prices of the models that answered; what a server of your own costs is not in it.",
             )
             a_turn = now.cost // now.turns
@@ -258,6 +258,11 @@ def _details(report: Report, labels: Mapping[str, str]) -> None:
             "Download CSV", partial(figures.as_csv, report), f"metrics-{report.until:%Y%m%d-%H%M}.csv", "text/csv",
             icon=":material/download:", on_click="ignore", key="csv",
         )  # fmt: skip
+
+
+def _against(was: Figures, before: str) -> dict[str, Any]:
+    """What a change is against; nothing where there was no turn to compare with."""
+    return {"delta_description": before} if was.turns else {}
 
 
 def _arrived(f: Figures) -> float | None:

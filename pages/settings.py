@@ -88,7 +88,7 @@ def _backend(coach: Coach, actor: Actor, info: BackendInfo, default: bool) -> No
         model = f" :gray[{marks.plain(info.model)}]" if info.model else ""
         st.markdown(f"**{marks.plain(info.label)}**{model}", width="stretch")
         if default:
-            st.badge("answers by default", color="primary")
+            st.badge("answers by default", color="blue")
         if info.needs_key:
             key = "key or address set" if info.ready else "key missing"
             st.badge(key, color="grey" if info.ready else "orange", icon=":material/key:")
@@ -133,7 +133,7 @@ def _values(coach: Coach, actor: Actor) -> None:
 
 
 def _value(coach: Coach, actor: Actor, name: str, value: str, where: str, says: str, changeable: bool) -> None:
-    colour = "orange" if value == "missing" else "primary" if where != "default" else "grey"
+    colour = "orange" if value == "missing" else "blue" if where != "default" else "grey"
     shown = f"**{_label(name)}** :{colour}-badge[{marks.plain(value) or 'none'}] :gray[:small[{marks.plain(where)}]]"
     with st.container(horizontal=True, vertical_alignment="center", wrap=False, key=f"setting_{name}"):
         st.markdown(f"{shown}  \n:gray[:small[{marks.plain(says)}]]", width="stretch")
@@ -173,7 +173,7 @@ def _profiles(coach: Coach, actor: Actor) -> None:
     for user in coach.profiles():
         with st.container(horizontal=True, vertical_alignment="center", key=f"user_{user.id}"):
             st.markdown(f"**{marks.plain(user.name)}**", width="stretch")
-            st.badge(user.role, color="primary" if user.id == actor.user_id else "grey")
+            st.badge(user.role, color="blue" if user.id == actor.user_id else "grey")
             st.caption(f"since {widgets.ago(user.created_at)}", width="content", help=shared.exact(user.created_at))
             mine = user.id == actor.user_id
             st.button(

@@ -12,9 +12,7 @@ import streamlit as st
 from streamlit.components.v2 import component
 
 KEY = "client"
-_component = component(
-    "coach_client", js=(Path(__file__).parent / "assets" / "client.js").read_text(encoding="utf-8")
-)
+_component = component("coach_client", js=(Path(__file__).parent / "assets" / "client.js").read_text(encoding="utf-8"))
 
 
 def mount(*, thread: str, last: str, running: bool, message: str = "", on_cite: Callable[[], None]) -> None:

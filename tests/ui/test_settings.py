@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Iterator
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from coach_core.types import User
 from tests.ui import fake_admin
@@ -90,6 +91,22 @@ def test_who_may_not_is_told(fake: FakeCoach, role: str) -> None:
     user: User = fake.users[role]  # type: ignore[index]
     at = open_alone("settings", user)
     assert "Only an admin can see the settings" in at.error[0].value and not at.button
+
+
+@pytest.mark.parametrize(
+    ("role", "name", "sentence"),
+    [
+        ("coach", "settings", "Only an admin can see the settings"),
+        ("coach", "personas", "Only an admin can change personas"),
+        ("client", "live_metrics", "Your role cannot see the numbers"),
+        ("stakeholder", "chat", "Your role cannot chat"),
+    ],
+)
+def test_a_link_to_a_page_of_others_says_why_not(fake: FakeCoach, role: str, name: str, sentence: str) -> None:
+    at = AppTest.from_file(fake_admin.MAIN, default_timeout=30)
+    at.session_state["_profile_id"] = fake.users[role].id  # type: ignore[index]
+    at.switch_page(f"../../pages/{name}.py").run()
+    assert [e.value.split(".")[0] for e in at.error] == [sentence] and not at.title
 
 
 def test_the_fake_is_called_as_the_coach_is() -> None:
