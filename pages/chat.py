@@ -1,4 +1,4 @@
-"""The chat: pick a persona, _acts.ask, watch the answer come, look at its sources.
+"""The chat: pick a persona, ask, watch the answer come, look at its sources.
 
 Invariant: the page holds no turn. Everything it shows is read anew from the Coach at each run, and a turn
 that runs is only watched: reload, click or leave, it goes on.
@@ -251,7 +251,11 @@ def composer(running: TurnRecord | None) -> None:
             state[_acts.ASK] = draft
         with st.container(horizontal=True, vertical_alignment="center", gap="small", key="composer"):
             st.chat_input(
-                "Ask, or attach a file", key=_acts.ASK, accept_file="multiple", file_type=FILE_TYPES, on_submit=submit
+                "Ask, or attach a file",
+                key=_acts.ASK,
+                accept_file="multiple",
+                file_type=FILE_TYPES,
+                on_submit=_acts.submit,
             )
             if running is not None:
                 st.button(
@@ -299,7 +303,7 @@ def watch(turn: TurnRecord, place: DeltaGenerator) -> None:
     status = place.empty()  # below the text, so that nothing moves when it goes
     partial = coach.partial(actor, turn.id)
     if _draw.follow(text, status, coach.tail(actor, turn.id, poll=0.1), str(turn.answer_id), partial) is None:
-        time.sleep(0.5)  # it was cut off: look _acts.again, but not at once
+        time.sleep(0.5)  # it was cut off: look again, but not at once
     st.rerun()
 
 
