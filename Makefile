@@ -57,7 +57,7 @@ bench: $(VENV)/.bench ## what is measured, against whom: make bench ARGS="turn"
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 screenshots: $(VENV)/.dev ## pictures of every page from the running app, for the README
-	@$(BIN)/python -m docs.screenshots
+	@$(BIN)/python -m docs.screenshots $(ARGS)
 
 clean: ## remove .venv and caches; the data folder stays
 	rm -rf $(VENV) .venv-* .pytest_cache .ruff_cache .hypothesis .cache
