@@ -21,7 +21,8 @@ from coach_core.types import Check, Event, Passage, Usage
 
 Score = Callable[[str, Sequence[str]], Sequence[float]]
 _MOST = 4  # quotations in an answer
-_NEAR = 0.72  # of the best score: still worth quoting
+_EACH = 2  # of one passage
+_RANK = 0.1  # what the search's first passage has over its last
 _LONGEST = 600  # characters of one quotation
 _FOLLOWS = re.compile(
     r"\s*(?:and|or|but|so|then|what about|how about|why|y|o|pero|entonces|por qué|und|oder|aber|warum|wieso|"
@@ -90,7 +91,7 @@ class Extractive:
         fits = judge(question, [s.text for s in sentences], self._score)
         if not sentences or not fits.enough:
             return []
-        chosen = _choose(sentences, fits)
+        chosen = _choose(sentences, fits, len(passages))
         return [_quotation(number, picked, sentences) for number, picked in chosen.items()]
 
 
@@ -113,19 +114,21 @@ def _asks_nothing(text: str) -> bool:
     return not said or (len(said) <= 4 and all(word in GREETINGS for word in said))
 
 
-def _choose(sentences: Sequence[_Sentence], fits: Fit) -> dict[int, list[_Sentence]]:
+def _choose(sentences: Sequence[_Sentence], fits: Fit, passages: int) -> dict[int, list[_Sentence]]:
     """The sentences to quote by passage, the best passage first; what says the same is said once."""
-    best = max(fits.scores)
+    rated = [(score - _RANK * s.passage / passages, s) for score, s in zip(fits.scores, sentences, strict=True)]
+    rated.sort(key=lambda pair: -pair[0])
     chosen: dict[int, list[_Sentence]] = {}
     told: list[set[str]] = []
-    for score, sentence in sorted(zip(fits.scores, sentences, strict=True), key=lambda p: -p[0]):
-        if score < best * _NEAR or sum(map(len, chosen.values())) == _MOST:
+    for score, sentence in rated:
+        if score < rated[0][0] - fits.near or len(told) == _MOST:
             break
         these = set(words.tokenise(sentence.text).split())
         if any(len(these & those) > 0.7 * min(len(these), len(those)) for those in told):
             continue
-        told.append(these)
-        chosen.setdefault(sentence.passage, []).append(sentence)
+        if len(chosen.setdefault(sentence.passage, [])) < _EACH:
+            told.append(these)
+            chosen[sentence.passage].append(sentence)
     return chosen
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from coach_core.backends import Endpoint, build
-from coach_core.backends.fit import UNRELATED, coverage
+from coach_core.backends.fit import UNRELATED, coverage, judge, missing_names
 from coach_core.backends.phrases import _PHRASES, connect, phrases
 from tests.backends.conftest import message, passage, play, request, text_of
 
@@ -140,3 +140,34 @@ def test_rare_words_weigh_more() -> None:
 
 def test_what_is_unrelated_is_about_other_things() -> None:
     assert len(UNRELATED) == len(set(UNRELATED)) >= 12
+
+
+@pytest.mark.parametrize(
+    ("question", "missing"),
+    [
+        ("In which letter does Seneca tell Lucilius to guard his hours?", ["Seneca", "Lucilius"]),
+        ("How much may I put into my 401(k) in 2026?", ["401", "2026"]),
+        ("Every March I feel low. Does Anna help?", []),
+        ("Wie viel Schlaf braucht mein Klient?", []),
+    ],
+)
+def test_names_and_numbers_that_no_passage_holds(question: str, missing: list[str]) -> None:
+    assert missing_names(question, ["Anna sleeps well."]) == missing
+
+
+def _fixed(near: float, rest: float) -> Any:
+    """A question at 1, unrelated text at 0, the first sentence at `near` and all others at `rest`."""
+    return lambda _, texts: [1.0, *[0.0] * len(UNRELATED), near, *[rest] * (len(texts) - len(UNRELATED) - 2)]
+
+
+def test_the_best_of_many_must_be_nearer_than_the_best_of_few() -> None:
+    sentences = [f"Sentence number {n} speaks of something else." for n in range(60)]
+    assert judge("What then?", sentences[:6], _fixed(0.5, 0.1)).enough
+    assert not judge("What then?", sentences, _fixed(0.5, 0.1)).enough
+    assert judge("What then?", sentences, _fixed(0.5, 0.5)).enough
+    assert not judge("What did Zeno say then?", sentences, _fixed(0.5, 0.5)).enough, "a name that nobody speaks of"
+
+
+def test_a_question_answers_none() -> None:
+    fits = judge("Why?", ["Should I go there now?", "You should go there now."], _fixed(0.9, 0.9))
+    assert fits.scores[0] < fits.scores[1]
