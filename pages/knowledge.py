@@ -192,7 +192,7 @@ def _actions(picked: Sequence[Document], writes: bool, total: int) -> None:
             _ask_for(what.lower(), picked)
 
 
-@st.dialog("Document", width="large", position="right", icon=":material/description:", on_dismiss=_dialog.forget)
+@st.dialog("Document", width="medium", position="right", icon=":material/description:", on_dismiss=_dialog.forget)
 def _preview(coach: Coach, actor: Actor, documents: Sequence[Document]) -> None:
     document = documents[0]
     with shared.guard():

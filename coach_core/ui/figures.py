@@ -46,7 +46,7 @@ def colours_of(known: Sequence[str], seen: Sequence[str], palette: Sequence[str]
 
 def stacked(report: Report, look: Look, value: Value, unit: str, form: str = ",.0f") -> go.Figure:
     """Bars over time, a colour a backend."""
-    figure = _figure(report, look, unit)
+    figure = _figure(look, unit)
     for name in report.backends:
         figure.add_bar(
             x=_times(report, name, look),
@@ -61,7 +61,10 @@ def stacked(report: Report, look: Look, value: Value, unit: str, form: str = ",.
 
 def times(report: Report, look: Look, which: str) -> go.Figure:
     """p95 (solid), p50 (dotted), p99 (dashed) over time, a colour a backend; `which` is first_token or total."""
-    figure = _figure(report, look, "seconds")
+    figure = _figure(look, "seconds")
+    at = _times(report, "", look)
+    # Times without a turn are part of the picture too. (A range that moves would undo the person's zoom.)
+    figure.add_scatter(x=[at[0], at[-1]], y=[0, 0], opacity=0, showlegend=False, hoverinfo="skip", name="span")
     for name in report.backends:
         label = look.labels.get(name, name)
         for quantile, dash in DASHES.items():
@@ -82,7 +85,7 @@ def times(report: Report, look: Look, which: str) -> go.Figure:
 
 def failures(report: Report, look: Look) -> go.Figure:
     """Turns that failed over time, by kind, in shades of the colour of loss."""
-    figure = _figure(report, look, "turns")
+    figure = _figure(look, "turns")
     kinds = sorted(report.total.errors, key=lambda k: -report.total.errors[k])
     for number, kind in enumerate(kinds):
         figure.add_bar(
@@ -100,7 +103,7 @@ def failures(report: Report, look: Look) -> go.Figure:
 
 def thumbs(report: Report, look: Look) -> go.Figure:
     """Thumbs up above the line, thumbs down beneath it."""
-    figure = _figure(report, look, "thumbs")
+    figure = _figure(look, "thumbs")
     at = _times(report, "", look)
     ups = [p.figures.up for p in report.series[""]]
     downs = [p.figures.down for p in report.series[""]]
@@ -155,9 +158,8 @@ def as_csv(report: Report) -> str:
     return out.getvalue()
 
 
-def _figure(report: Report, look: Look, unit: str) -> go.Figure:
+def _figure(look: Look, unit: str) -> go.Figure:
     figure = go.Figure()
-    span = [moment.astimezone(look.zone).replace(tzinfo=None) for moment in (report.since, report.until)]
     figure.update_layout(
         height=HEIGHT,
         margin={"l": 4, "r": 4, "t": 28, "b": 4},
@@ -175,7 +177,7 @@ def _figure(report: Report, look: Look, unit: str) -> go.Figure:
         plot_bgcolor="rgba(0,0,0,0)",
         bargap=0.25,
         font={"color": look.text},
-        xaxis={"range": span, "showgrid": False, "tickfont": {"color": look.text}, "automargin": True},
+        xaxis={"showgrid": False, "tickfont": {"color": look.text}, "automargin": True},
         yaxis={
             "title": {"text": unit, "font": {"size": 12, "color": look.text}},
             "gridcolor": look.grid,
