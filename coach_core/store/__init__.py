@@ -29,6 +29,9 @@ class Database:
     def __init__(self, engine: Engine, home: Path) -> None:
         self.engine = engine
         self.home = home
+        # SQLite's read transactions see one view by nature; PostgreSQL must be asked for it
+        level: dict[str, Any] = {} if self.sqlite else {"isolation_level": "REPEATABLE READ"}
+        self._reads = engine.execution_options(**level)
         self.writer = Writer(engine.execution_options(begin="IMMEDIATE"))
 
     @classmethod
@@ -50,7 +53,7 @@ class Database:
     def read(self) -> Iterator[Connection]:
         """A connection in a read transaction: one unchanging view of the data."""
         try:
-            with self.engine.connect() as connection:
+            with self._reads.connect() as connection:
                 yield connection
         except DBAPIError as fault:
             raise map_fault(fault) from fault

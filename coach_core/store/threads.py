@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -227,19 +227,18 @@ def _page(
 ) -> tuple[dict[UUID, int | None], int]:
     """Thread ids in order, each with the number of the words that were found, and the total."""
     newest = (THREADS.c.updated_at.desc(), THREADS.c.id.desc())
-    page: AnySelect
-    count: AnySelect
-    if groups:
+    page: AnySelect = sa.select(THREADS.c.id)
+    total = sa.select(sa.func.count()).select_from(THREADS).where(*conditions)
+    if groups:  # every match is read anyway: once for the page and the total
         hits = fulltext.found_threads(groups, connection.dialect.name == "sqlite").subquery("hits")
-        joined = THREADS.join(hits, hits.c.thread_id == THREADS.c.id)
-        page = sa.select(THREADS.c.id, hits.c.number).select_from(joined)
-        count = sa.select(sa.func.count()).select_from(joined)
-    else:
-        page = sa.select(THREADS.c.id)
-        count = sa.select(sa.func.count()).select_from(THREADS)
-    total = cast(int, connection.execute(count.where(*conditions)).scalar_one())
-    rows = connection.execute(page.where(*conditions).order_by(*newest).limit(query.limit).offset(query.offset))
-    return {row.id: row.number if groups else None for row in rows}, total
+        page = sa.select(THREADS.c.id, hits.c.number, sa.func.count().over().label("total"))
+        page = page.join(hits, hits.c.thread_id == THREADS.c.id)
+        total = total.join(hits, hits.c.thread_id == THREADS.c.id)
+    page = page.where(*conditions).order_by(*newest).limit(query.limit).offset(query.offset)
+    rows = connection.execute(page).all()
+    if groups and rows:
+        return {row.id: row.number for row in rows}, rows[0].total
+    return dict.fromkeys(row.id for row in rows), connection.execute(total).scalar_one()
 
 
 def _details(connection: Connection, ids: list[UUID]) -> list[AnyRow]:
