@@ -29,10 +29,10 @@ IMAGES = ROOT / "docs" / "images"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
 QUESTIONS = {
     "career": "How do I prepare for a job interview?",
-    "health": "How much sleep do I need, and what helps me get it?",
-    "business": "How do I make a budget that I keep to?",
-    "relationship": "How can I become a better listener?",
-    "general": "Why do I put things off, and how can I stop?",
+    "business": "How do I make a budget?",
+    "relationship": "What is active listening?",
+    "general": "How can I stop procrastinating?",
+    "health": "How much sleep do I need, and what helps me get it?",  # the last one is shown
 }
 PAGES = ("threads", "knowledge", "personas", "live_metrics", "settings")
 
