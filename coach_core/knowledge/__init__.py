@@ -12,18 +12,20 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 from coach_core.errors import CoachError, InputError
 from coach_core.knowledge import chunk, loaders
 from coach_core.knowledge.embedding import Lazy
-from coach_core.search import e5, fuse, meaning, words
+from coach_core.search import e5, fuse, hubs, meaning, words
 from coach_core.search.index import Index, packed
 from coach_core.store import Database, chunks, collections, documents, files
 from coach_core.types import Check, Collection, Document, IngestProgress, Passage, clean_text, new_id, now
@@ -52,7 +54,9 @@ class Knowledge:
     ) -> None:
         self._db = db
         self._home = home or db.home
-        self._embedder = Lazy(embedder_factory or partial(meaning.open_embedder, self._home, embedder))
+        self._factory = embedder_factory or partial(meaning.open_embedder, self._home, embedder)
+        self._embedder = Lazy(self._open)
+        self._common: Any = None
         self._bundled = embedder_factory is None and embedder in ("", "bundled")
         self._index: Index | None = None
         self._gate = threading.Lock()
@@ -137,13 +141,17 @@ class Knowledge:
             tokens = words.query_words(text, documents.languages(connection, within)[:_LANGUAGES])
             said = chunks.by_words(connection, tokens, within, document_id, CANDIDATES)
             near: dict[int, float] = {}
+            cosines: dict[int, float] = {}
             if embedder is not None and vector is not None:
                 index = self._index_of(embedder)
                 index.refresh(connection, within)
                 version = chunks.version_of(connection, document_id) if document_id else None
-                numbers = index.search(vector, within, CANDIDATES, version) if version or not document_id else []
-                near = index.cosines(connection, vector, list(dict.fromkeys([*numbers, *said])))
-            found = fuse.fuse(near, said)
+                apart = hubs.away(vector, self._common)
+                numbers = index.search(apart, within, CANDIDATES, version) if version or not document_id else []
+                likeness = index.likeness(connection, np.stack([apart, vector]), list({*numbers, *said}))
+                near = {number: ranking for number, (ranking, _) in likeness.items()}
+                cosines = {number: cosine for number, (_, cosine) in likeness.items()}
+            found = [replace(f, score_meaning=cosines.get(f.number)) for f in fuse.fuse(near, said)]
             rows = chunks.rows_of(connection, [f.number for f in found[: 4 * k + 20]], within)
         return _distinct((_passage(rows[f.number], f) for f in found if f.number in rows), k)
 
@@ -215,6 +223,11 @@ class Knowledge:
             if progress is not None:
                 progress(min(done, total), total)
 
+    def _open(self) -> meaning.Embedder:
+        embedder = self._factory()
+        self._common = hubs.common(embedder)
+        return embedder
+
     def _asked(self, embedder: meaning.Embedder | None, text: str) -> Any:
         """The question's vector; None where the embedder fails (an endpoint may)."""
         try:
@@ -231,7 +244,7 @@ class Knowledge:
 
     def _model(self) -> str:
         """The name beside the vectors that count; of another embedder it is known once that is open."""
-        opened = self._embedder.ready(0.0 if self._bundled else 5.0)
+        opened = self._embedder.ready()
         return opened.name if opened is not None else e5.NAME if self._bundled else ""
 
     # ingestion

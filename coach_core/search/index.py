@@ -59,13 +59,16 @@ class Index:
                 found += zip((-scores).tolist(), numbers.tolist(), strict=True)
         return [number for _, number in sorted(found)[:k]]
 
-    def cosines(self, connection: Connection, query: F32, numbers: Sequence[int]) -> dict[int, float]:
-        """Exact ones, from the float16 rows; without those chunks that have no vector yet."""
+    def likeness(self, connection: Connection, queries: F32, numbers: Sequence[int]) -> dict[int, list[float]]:
+        """Exact products of each of `queries` (a row each) with the float16 rows of `numbers`.
+
+        Without those chunks that have no vector yet.
+        """
         blobs = chunks.vectors_of(connection, numbers, self.model)
         if not blobs:
             return {}
         rows = np.frombuffer(b"".join(blobs.values()), np.float16).reshape(len(blobs), self.dim)
-        return dict(zip(blobs, (rows.astype(np.float32) @ query).tolist(), strict=True))
+        return dict(zip(blobs, (rows.astype(np.float32) @ queries.T).tolist(), strict=True))
 
     def _of(self, collection_id: UUID) -> _Held:
         with self._gate:

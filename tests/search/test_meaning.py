@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from coach_core.errors import BadSetting, ConfigError
-from coach_core.search import e5, meaning
+from coach_core.search import e5, hubs, meaning
 
 TEXTS = [
     "You need about eight hours of sleep each night.",
@@ -172,3 +172,15 @@ def test_an_endpoint_that_fails_is_told(
     monkeypatch.setattr(_Server, "answer", answer)
     with pytest.raises(BadSetting, match="endpoint"):
         meaning.open_embedder(tmp_path, f"{endpoint}/embeddings#m")
+
+
+def test_what_all_questions_share_is_taken_off(bundled: meaning.OnnxEmbedder) -> None:
+    """A passage worded like any question no longer beats the one that answers."""
+    shared = hubs.common(bundled)
+    query = bundled.query("¿Qué hago si mi jefe me grita?")
+    answers, alike = bundled.passages(
+        ["When a superior shouts, stay calm and name the behaviour.", "Tengo un problema con mi hermana. ¿Qué hago?"]
+    )
+    plain = query @ answers - query @ alike
+    apart = hubs.away(query, shared)
+    assert apart @ answers - apart @ alike > plain

@@ -15,7 +15,7 @@ from coach_core.knowledge.loaders import Loaded, html
 from coach_core.knowledge.loaders.outline import Outline
 
 _CNXML = "http://cnx.rice.edu/cnxml"
-_DROPPED = frozenset({"metadata", "media", "image", "link-group"})
+_DROPPED = frozenset({"metadata", "media", "image", "link-group", "footnote"})
 _PARAGRAPHS = frozenset({"para", "caption", "quote", "meaning", "term-entry", "code", "equation"})
 _SPACES = re.compile(r"\s+")
 
