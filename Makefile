@@ -17,7 +17,7 @@ PYTHON313 ?= $(call find_python,python3.13 $(wildcard $(HOME)/.pyenv/versions/3.
 find_python = $(shell for p in $(1); do "$$p" -c 'import sys; sys.exit(not (3, $(2)) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo "$$p" && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup setup-dev test check lint slow smoke bench screenshots clean
+.PHONY: help run setup setup-dev test check lint slow smoke bench screenshots docs clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r word text; do printf '  make %-12s %s\n' "$$word" "$$text"; done
@@ -58,6 +58,9 @@ bench: $(VENV)/.bench ## what is measured, against whom: make bench ARGS="turn"
 
 screenshots: $(VENV)/.dev ## pictures of every page from the running app, for the README
 	@$(BIN)/python -m docs.screenshots $(ARGS)
+
+docs: $(VENV)/.dev ## the list of files in docs/architecture.md, anew
+	@$(BIN)/python -m docs.files
 
 clean: ## remove .venv and caches; the data folder stays
 	rm -rf $(VENV) .venv-* .pytest_cache .ruff_cache .hypothesis .cache
