@@ -1,4 +1,4 @@
-"""What happens by the clock and in the background: embedding, clearing away, closing what was replaced.
+"""What happens by the clock and in the background: warming, embedding, clearing away, closing what was replaced.
 
 Invariant: a job that fails is logged and tried again at its next time; none holds up a turn.
 """
@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 
+from coach_core import prices, tokens
 from coach_core.knowledge import Knowledge
 from coach_core.store import Database, metrics, turns
 from coach_core.types import now
@@ -21,7 +22,7 @@ KEEP_EVENTS = timedelta(days=1)
 
 
 class Jobs:
-    """One thread that embeds what waits, one that clears away by the hour."""
+    """A thread a job, from `start` to `close`."""
 
     def __init__(self, db: Database, knowledge: Knowledge) -> None:
         self._db = db
@@ -31,7 +32,7 @@ class Jobs:
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        for name, loop in (("embedding", self._embed), ("hourly", self._hourly)):
+        for name, loop in (("warm", self._warm), ("embedding", self._embed), ("hourly", self._hourly)):
             thread = threading.Thread(target=loop, name=name, daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -61,6 +62,12 @@ class Jobs:
         self._work.set()
         for thread in self._threads:
             thread.join(5.0)
+
+    def _warm(self) -> None:
+        """What is slow the first time must not be slow in somebody's first turn."""
+        self._guarded("opening the embedder", self._knowledge.warm)
+        self._guarded("loading the tokeniser", lambda: tokens.count("warm"))
+        self._guarded("loading the prices", lambda: prices.known("warm"))
 
     def _embed(self) -> None:
         while not self._stop.is_set():

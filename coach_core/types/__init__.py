@@ -1,0 +1,68 @@
+"""Values that every layer shares: frozen, without behaviour beyond their own shape, free of storage.
+
+Invariant: nothing here reads a clock, a database, a file or the network, and nothing here imports
+another package of the project. Ids are UUIDv7, times are aware UTC, money is integer micro-dollars
+(1 dollar = 1,000,000), durations are milliseconds, token counts are whole numbers.
+"""
+
+from __future__ import annotations
+
+from coach_core.types.base import clean_text, new_id, now
+from coach_core.types.conversation import (
+    TERMINAL,
+    DoneStatus,
+    Event,
+    EventKind,
+    Message,
+    MessageStatus,
+    Part,
+    PartKind,
+    Speaker,
+    StoredFile,
+    Thread,
+    ThreadHit,
+    ThreadQuery,
+    TurnRecord,
+    TurnStatus,
+    Usage,
+)
+from coach_core.types.knowledge import Citation, Collection, Document, DocumentStatus, IngestProgress, Passage
+from coach_core.types.parts import BackendInfo, Check, ToolSpec
+from coach_core.types.people import Actor, Persona, PersonaDraft, PersonaVersion, Role, User
+
+__all__ = [
+    "TERMINAL",
+    "Actor",
+    "BackendInfo",
+    "Check",
+    "Citation",
+    "Collection",
+    "Document",
+    "DocumentStatus",
+    "DoneStatus",
+    "Event",
+    "EventKind",
+    "IngestProgress",
+    "Message",
+    "MessageStatus",
+    "Part",
+    "PartKind",
+    "Passage",
+    "Persona",
+    "PersonaDraft",
+    "PersonaVersion",
+    "Role",
+    "Speaker",
+    "StoredFile",
+    "Thread",
+    "ThreadHit",
+    "ThreadQuery",
+    "ToolSpec",
+    "TurnRecord",
+    "TurnStatus",
+    "Usage",
+    "User",
+    "clean_text",
+    "new_id",
+    "now",
+]

@@ -1,0 +1,132 @@
+"""Documents, the passages found in them, and the citations that outlive them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from coach_core.types.base import within_title, without_empty
+
+DocumentStatus = Literal["queued", "reading", "chunking", "embedding", "ready", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of a document that a search returned.
+
+    `start` and `end` are character offsets into the document's extracted text. `score` is the fused
+    one (0..1); `rank_words` and `rank_meaning` count from 1 and are None when that side did not
+    find it; `score_words` is bm25 (higher is better), `score_meaning` a cosine.
+    """
+
+    chunk_id: UUID
+    document_id: UUID
+    collection_id: UUID
+    document_hash: str
+    title: str
+    text: str
+    section: str = ""
+    page: int | None = None
+    row: int | None = None
+    start: int = 0
+    end: int = 0
+    language: str = ""
+    score: float = 0.0
+    rank_words: int | None = None
+    rank_meaning: int | None = None
+    score_words: float | None = None
+    score_meaning: float | None = None
+
+    @property
+    def within(self) -> str:
+        """The section as it reads beside the title: without the title at its head."""
+        return within_title(self.title, self.section)
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A snapshot of the passage behind [number] in one answer; it outlives the document."""
+
+    number: int
+    title: str = ""
+    text: str = ""
+    document_id: UUID | None = None
+    chunk_id: UUID | None = None
+    document_hash: str = ""
+    section: str = ""
+    page: int | None = None
+    row: int | None = None
+    start: int = 0
+    end: int = 0
+    quote: str = ""
+    score: float = 0.0
+    rank_words: int | None = None
+    rank_meaning: int | None = None
+
+    @property
+    def within(self) -> str:
+        """The section as it reads beside the title: without the title at its head."""
+        return within_title(self.title, self.section)
+
+    def to_dict(self) -> dict[str, Any]:
+        return without_empty(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Citation:
+        known = {f.name for f in dataclasses.fields(cls)}
+        values = {k: v for k, v in data.items() if k in known}
+        for key in ("document_id", "chunk_id"):
+            if values.get(key):
+                values[key] = UUID(str(values[key]))
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    id: UUID
+    name: str
+    description: str
+    generation: int
+    created_at: datetime
+    documents: int = 0
+    chunks: int = 0
+    licence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One uploaded document. `embedded` of `chunks` have a vector; words find it before that."""
+
+    id: UUID
+    collection_id: UUID
+    name: str
+    title: str
+    media_type: str
+    size: int
+    sha256: str
+    status: DocumentStatus
+    created_at: datetime
+    pages: int | None = None
+    chunks: int = 0
+    embedded: int = 0
+    language: str = ""
+    added_by: str = ""
+    error: str = ""
+    file_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IngestProgress:
+    """Where one file stands: `done` of `total` in units of its stage (pages, passages)."""
+
+    document_id: UUID | None
+    name: str
+    stage: DocumentStatus
+    done: int = 0
+    total: int = 0
+    error: str = ""
+    duplicate: bool = False
