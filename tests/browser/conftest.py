@@ -35,6 +35,7 @@ SLOW = " ".join(f"word{n}" for n in range(60)) + " the end"
 SCRIPT: dict[str, Any] = {
     "tokens_per_second": 400,
     "rules": [
+        {"match": "very slowly", "steps": [{"text": f"{word} ", "delay": 0.12} for word in SLOW.split()]},
         {"match": "slowly", "steps": [{"text": f"{word} ", "delay": 0.05} for word in SLOW.split()]},
         {"match": "passage", "steps": ["The library says so [1], and also [2]."]},
         {

@@ -175,7 +175,7 @@ def test_a_second_tab_sees_the_same_answer_and_cannot_ask_between(
     app: App, page: Page, context: BrowserContext
 ) -> None:
     open_chat(page, app)
-    ask(page, "Tell me slowly")
+    ask(page, "Tell me very slowly")
     growing(page)
     other = context.new_page()
     trouble = watch(other)
@@ -315,6 +315,7 @@ def test_a_thread_is_found_again_and_no_old_message_lingers(app: App, page: Page
 def test_what_was_typed_survives_a_reload(app: App, page: Page) -> None:
     open_chat(page, app)
     field(page).fill("Half a thought")
+    page.wait_for_function("Object.values(sessionStorage).includes('Half a thought')")
     page.reload()
     expect(field(page)).to_have_value("Half a thought")
 
@@ -322,7 +323,7 @@ def test_what_was_typed_survives_a_reload(app: App, page: Page) -> None:
 def test_a_lost_connection_is_shown_and_what_was_typed_survives_it(own_app: App, context: BrowserContext) -> None:
     page = context.new_page()
     open_chat(page, own_app)
-    ask(page, "Tell me slowly")
+    ask(page, "Tell me very slowly")
     growing(page)
     field(page).fill("My next question")
     own_app.stop(kill=True)

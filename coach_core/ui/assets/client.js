@@ -49,7 +49,9 @@ function settle() {
   const sent = store.get(SENT)
   if (sent && page.data.last === start(sent)) store.set(SENT, "")
   else if (sent && page.fresh) { store.set(SENT, ""); fill(sent) }
-  if (page.fresh) fill(store.get(DRAFT + page.data.thread))
+  const typed = field()?.value // perhaps before this script was here
+  if (page.fresh && typed) store.set(DRAFT + page.data.thread, typed)
+  else if (page.fresh) fill(store.get(DRAFT + page.data.thread))
   page.fresh = false
 }
 
