@@ -113,6 +113,7 @@ def test_what_cannot_be_asked_now_stays_in_the_input(fake: FakeCoach, monkeypatc
 @pytest.mark.parametrize(
     ("link", "error"),
     [("no-id-at-all", errors.BadLink()), (str(new_id()), errors.ThreadNotFound()), ("x" * 5000, errors.BadLink())],
+    ids=["no id", "unknown", "long"],
 )
 def test_a_link_that_leads_nowhere_is_one_sentence_and_the_page_works(
     fake: FakeCoach, link: str, error: errors.CoachError
