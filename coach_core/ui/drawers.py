@@ -13,7 +13,7 @@ import streamlit as st
 
 from coach_core.errors import CoachError, NotFound
 from coach_core.types import Citation, TurnRecord
-from coach_core.ui import shared
+from coach_core.ui import shared, widgets
 from coach_core.ui.shared import escape
 
 AROUND = 1200  # characters of the page shown before and after the passage
@@ -111,6 +111,7 @@ def _open_document(citation: Citation) -> None:
     coach, actor, document_id = shared.coach(), shared.actor(), citation.document_id
     try:
         document = coach.document(actor, document_id)
+        names = [c.name for c in coach.collections(actor) if c.id == document.collection_id]
     except CoachError:
         return
     with st.container(horizontal=True):
@@ -128,7 +129,7 @@ def _open_document(citation: Citation) -> None:
                 library,
                 label="Show in Knowledge",
                 icon=":material/local_library:",
-                query_params={"collection": str(document.collection_id), "document": str(document_id)},
+                query_params=widgets.link(**({"in": escape(names[0])} if names else {})),
             )
 
 

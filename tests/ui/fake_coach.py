@@ -16,6 +16,7 @@ from coach_core.types import (
     Actor,
     BackendInfo,
     Citation,
+    Collection,
     Document,
     Event,
     Message,
@@ -243,6 +244,9 @@ class FakeCoach:
         if not data:
             raise errors.EmptyFile
         return StoredFile(new_id(), "0" * 64, name, "text/plain", len(data), now())
+
+    def collections(self, actor: Actor) -> list[Collection]:
+        return [Collection(new_id(), "Library", "", 1, now(), 1, 1)]
 
     def document(self, actor: Actor, document_id: UUID) -> Document:
         if document_id != CITATION.document_id:
