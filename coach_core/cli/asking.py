@@ -49,7 +49,7 @@ def ask(
     """
     question = sys.stdin.read() if text == "-" else text
     with shell.opened() as (coach, actor):
-        shell.wait_for_search(coach)
+        shell.wait_for_search(coach, actor)
         files = [coach.attach(actor, path.name, path.read_bytes()) for path in file or []]
         code = _turn(coach, actor, _start(coach, actor, question, thread, persona, backend, files), as_json)
     raise typer.Exit(code)

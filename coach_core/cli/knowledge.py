@@ -80,7 +80,7 @@ def search(
     wanted = sys.stdin.read() if text == "-" else text
     with shell.opened() as (coach, actor):
         chosen = [shell.collection_named(coach, actor, name).id for name in collection or []]
-        shell.wait_for_search(coach)
+        shell.wait_for_search(coach, actor)
         passages = coach.search(actor, wanted, collections=chosen or None, k=k)
         names = {d.id: d.name for c in {p.collection_id for p in passages} for d in coach.documents(actor, c)}
     if as_json:

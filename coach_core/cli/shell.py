@@ -10,7 +10,6 @@ import contextlib
 import json
 import logging
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("coach_core")
 #: The name given by --profile; "" is the owner.
 profile = ""
+#: Passages that take a few seconds to embed.
+FEW = 500
 
 
 def say(text: str) -> None:
@@ -74,12 +75,19 @@ def opened(*, background: bool = False) -> Iterator[tuple[Coach, Actor]]:
         coach.close()
 
 
-def wait_for_search(coach: Coach) -> None:
-    """A command lives too short to let search by meaning come in its own time, as the app does."""
-    until = time.monotonic() + 60.0
-    if not coach.warm(2.0) and time.monotonic() > until - 59.0 and sys.stderr.isatty():
-        say("(preparing the search by meaning, once ...)")
-    coach.warm(until - time.monotonic())
+def wait_for_search(coach: Coach, actor: Actor) -> None:
+    """A command lives too short to let search by meaning come in its own time, as the app does.
+
+    A few passages that still wait for it, such as those of the first start, are embedded here.
+    """
+    from coach_core import access
+
+    if not coach.warm(60.0) or not access.allowed(actor.role, "knowledge.write"):
+        return
+    done, total = coach.embedding_progress(actor)
+    if 0 < total - done <= FEW:
+        say(f"(making {total - done} passages findable by meaning, once)")
+        coach.embed_now(actor)
 
 
 def _actor(coach: Coach) -> Actor:
