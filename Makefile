@@ -88,7 +88,7 @@ $(VENV)/.bench: benchmarks/requirements-bench.txt $(VENV)/.dev
 	@$(BIN)/python $(PIP) -r benchmarks/requirements-bench.txt -c constraints.txt
 	@touch $@
 
-$(SMOKE)/.run: requirements.txt constraints.txt
+$(SMOKE)/.run: requirements.txt constraints.txt Makefile
 	@if [ -z "$(PYTHON313)" ]; then echo "Python 3.13 was not found. Name it: make smoke PYTHON313=/path/to/python3.13" >&2; exit 1; fi
 	@$(PYTHON313) -m venv $(SMOKE)
 	@$(SMOKE)/bin/python $(PIP) -r requirements.txt -c constraints.txt
