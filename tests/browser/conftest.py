@@ -33,7 +33,7 @@ FLAGS = [
 ]
 SLOW = " ".join(f"word{n}" for n in range(60)) + " the end"
 SCRIPT: dict[str, Any] = {
-    "tokens_per_second": 400,
+    "tokens_per_second": 1200,
     "rules": [
         {"match": "very slowly", "steps": [{"text": f"{word} ", "delay": 0.12} for word in SLOW.split()]},
         {"match": "slowly", "steps": [{"text": f"{word} ", "delay": 0.05} for word in SLOW.split()]},
