@@ -7,7 +7,7 @@ their places and nothing else.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -32,10 +32,25 @@ RANGES = {
     "30 days": timedelta(days=30),
     "90 days": timedelta(days=90),
 }
+ZOOM = "zoom"
 ANY_PERSONA, ANY_BACKEND = "Any persona", "Any backend"
 SPEEDS = {"First word": "first_token", "Whole answer": "total"}
 USES = {"Turns": "turns", "Tokens": "tokens"}
-CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
+#: Zooming is ours (see _zoom): a chart forgets its own with each refresh.
+CONFIG = {
+    "displaylogo": False,
+    "doubleClick": False,
+    "modeBarButtonsToRemove": [
+        "zoom2d",
+        "pan2d",
+        "select2d",
+        "lasso2d",
+        "zoomIn2d",
+        "zoomOut2d",
+        "autoScale2d",
+        "resetScale2d",
+    ],
+}
 
 
 def page() -> None:
@@ -53,7 +68,9 @@ def _ask(personas: Mapping[UUID, str], labels: Mapping[str, str]) -> tuple[str, 
     """Range, persona and backend, all of them kept in the link."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         bound: dict[str, Any] = {"bind": "query-params", "label_visibility": "collapsed"}
-        span = st.segmented_control("Range", list(RANGES), default="24 h", required=True, key="range", **bound)
+        span = st.segmented_control(
+            "Range", list(RANGES), default="24 h", required=True, key="range", on_change=_whole, **bound
+        )
         ids = {name: persona for persona, name in personas.items()}
         persona = st.selectbox("Persona", [ANY_PERSONA, *ids], key="persona_is", width=168, **bound)
         names = {label: name for name, label in labels.items()}
@@ -69,7 +86,9 @@ def _report(view: tuple[str, UUID | None, str], labels: Mapping[str, str]) -> No
         if not report.total.turns:
             _nothing(actor, span)
             return
-        look = _look(report, labels, f"{span} {persona_id} {backend}")
+        look = _look(report, labels)
+        if look.stretch:
+            _stretch(*look.stretch)
         before = f"vs {span} before"
         _well(report, look, before)
         _fast(report, look, before)
@@ -79,7 +98,7 @@ def _report(view: tuple[str, UUID | None, str], labels: Mapping[str, str]) -> No
         _details(report, labels)
 
 
-def _look(report: Report, labels: Mapping[str, str], view: str) -> figures.Look:
+def _look(report: Report, labels: Mapping[str, str]) -> figures.Look:
     palette, dark = shared.colours(), shared.dark()
     theme = "dark" if dark else "light"
     return figures.Look(
@@ -90,8 +109,37 @@ def _look(report: Report, labels: Mapping[str, str], view: str) -> figures.Look:
         text=st.get_option(f"theme.{theme}.grayTextColor"),
         grid=st.get_option(f"theme.{theme}.borderColor"),
         zone=shared.zone(),
-        view=view,
+        stretch=_zoomed(),
     )
+
+
+def _zoom(key: str) -> None:
+    """The stretch of time that was drawn over a chart becomes the stretch that all charts and the link show."""
+    box = st.session_state[key]["selection"]["box"]
+    if box:
+        first, last = sorted(datetime.fromisoformat(str(x)) for x in box[0]["x"])
+        if last - first >= timedelta(minutes=1):
+            st.query_params[ZOOM] = f"{first:%Y-%m-%dT%H:%M}~{last:%Y-%m-%dT%H:%M}"
+
+
+def _zoomed() -> tuple[datetime, datetime] | None:
+    """The stretch in the link, in the viewer's time; None for all."""
+    try:
+        first, last = map(datetime.fromisoformat, st.query_params.get(ZOOM, "").split("~"))
+    except ValueError:
+        return None
+    return (first, last) if first < last else None
+
+
+def _whole() -> None:
+    st.query_params.pop(ZOOM, None)
+
+
+def _stretch(first: datetime, last: datetime) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        say = f"Charts show {first:%-d %b, %H:%M} to {last:%-d %b, %H:%M}; numbers are of the whole time."
+        st.markdown(f":gray[:small[{marks.plain(say)}]]", width="content")
+        st.button("Whole time", icon=":material/zoom_out_map:", type="tertiary", on_click=_whole)
 
 
 def _nothing(actor: Actor, span: str) -> None:
@@ -235,7 +283,8 @@ class _question:
 
 
 def _chart(figure: go.Figure, key: str, alt: str) -> None:
-    st.plotly_chart(figure, key=f"chart_{key}", config=CONFIG, alt=alt)
+    name = f"chart_{key}"
+    st.plotly_chart(figure, key=name, config=CONFIG, alt=alt, on_select=partial(_zoom, name), selection_mode="box")
 
 
 def _details(report: Report, labels: Mapping[str, str]) -> None:
@@ -253,7 +302,10 @@ def _details(report: Report, labels: Mapping[str, str]) -> None:
         minutes = int(report.step.total_seconds() // 60)
         step = f"{minutes} min" if minutes < 60 else f"{minutes // 60} h"
         now = shared.local(report.until).strftime("%H:%M:%S")
-        st.caption(f"As of {now}, by itself every {EVERY:.0f} s; each bar or dot is {step}", width="content")
+        st.caption(
+            f"As of {now}, by itself every {EVERY:.0f} s; each bar or dot is {step}; draw over a chart to zoom",
+            width="content",
+        )
         st.download_button(
             "Download CSV", partial(figures.as_csv, report), f"metrics-{report.until:%Y%m%d-%H%M}.csv", "text/csv",
             icon=":material/download:", on_click="ignore", key="csv",

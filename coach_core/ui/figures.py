@@ -1,8 +1,7 @@
 """A report of numbers as plotly figures, a table and CSV.
 
 Invariant: a colour means the same backend in every figure, red means loss; times are the viewer's, every
-axis and value has its unit; `uirevision` stays the same while the view does, so that a refresh keeps the
-zoom.
+axis and value has its unit; all figures of a page show the same stretch of time.
 """
 
 from __future__ import annotations
@@ -26,7 +25,8 @@ Value = Callable[[Figures], float | None]
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a figure cannot take from Streamlit's theme: colours by backend, loss, text, zone, the view shown."""
+    """What a figure cannot take from Streamlit's theme: colours by backend, loss, text; the zone; the stretch
+    of (local) time to show, None for all of it."""
 
     colours: Mapping[str, str]
     labels: Mapping[str, str]
@@ -35,7 +35,7 @@ class Look:
     text: str
     grid: str
     zone: ZoneInfo
-    view: str
+    stretch: tuple[datetime, datetime] | None = None
 
 
 def colours_of(known: Sequence[str], seen: Sequence[str], palette: Sequence[str]) -> dict[str, str]:
@@ -63,7 +63,7 @@ def times(report: Report, look: Look, which: str) -> go.Figure:
     """p95 (solid), p50 (dotted), p99 (dashed) over time, a colour a backend; `which` is first_token or total."""
     figure = _figure(look, "seconds")
     at = _times(report, "", look)
-    # Times without a turn are part of the picture too. (A range that moves would undo the person's zoom.)
+    # Times without a turn are part of the picture too.
     figure.add_scatter(x=[at[0], at[-1]], y=[0, 0], opacity=0, showlegend=False, hoverinfo="skip", name="span")
     for name in report.backends:
         label = look.labels.get(name, name)
@@ -163,7 +163,8 @@ def _figure(look: Look, unit: str) -> go.Figure:
     figure.update_layout(
         height=HEIGHT,
         margin={"l": 4, "r": 4, "t": 28, "b": 4},
-        uirevision=look.view,
+        dragmode="select",
+        selectdirection="h",
         hovermode="x unified",
         showlegend=True,
         legend={
@@ -177,7 +178,7 @@ def _figure(look: Look, unit: str) -> go.Figure:
         plot_bgcolor="rgba(0,0,0,0)",
         bargap=0.25,
         font={"color": look.text},
-        xaxis={"showgrid": False, "tickfont": {"color": look.text}, "automargin": True},
+        xaxis={"range": look.stretch, "showgrid": False, "tickfont": {"color": look.text}, "automargin": True},
         yaxis={
             "title": {"text": unit, "font": {"size": 12, "color": look.text}},
             "gridcolor": look.grid,

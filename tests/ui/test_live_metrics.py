@@ -121,14 +121,19 @@ def test_a_colour_means_the_same_backend_in_every_chart_and_range(fake: FakeCoac
     assert of(open_page("live_metrics"), "Responses API") == responses
 
 
-def test_a_refresh_keeps_the_zoom_and_another_view_does_not(fake: FakeCoach) -> None:
+def test_a_zoom_holds_for_all_charts_and_stands_in_the_link_until_the_range_changes(fake: FakeCoach) -> None:
+    def ranges(at: AppTest) -> set[str]:
+        return {str(plot["layout"]["xaxis"].get("range")) for plot in plots(at)}
+
     at = open_page("live_metrics")
-    before = {plot["layout"]["uirevision"] for plot in plots(at)}
+    assert ranges(at) == {"None"}
+    at = open_page("live_metrics", zoom="2026-11-20T12:05~2026-11-20T12:30")
+    assert ranges(at) == {"['2026-11-20T12:05:00', '2026-11-20T12:30:00']"}
     at.run()
-    assert {plot["layout"]["uirevision"] for plot in plots(at)} == before and len(before) == 1
-    assert not any("range" in plot["layout"]["xaxis"] for plot in plots(at)), "a range that moves undoes a zoom"
+    assert len(ranges(at)) == 1 and "None" not in ranges(at), "a refresh keeps it"
     at.segmented_control(key="range").set_value("7 days").run()
-    assert {plot["layout"]["uirevision"] for plot in plots(at)}.isdisjoint(before)
+    assert ranges(at) == {"None"} and "zoom" not in at.query_params
+    assert ranges(open_page("live_metrics", zoom="nonsense")) == {"None"}
 
 
 def test_the_view_is_in_the_link_and_asked_of_the_store(fake: FakeCoach) -> None:
