@@ -1,8 +1,8 @@
 """Answers without a model: quotes the sentences of the passages that answer, and says when none does.
 
-Invariant: every sentence of a document is quoted word for word with its [n] behind it, and the same
-request gives the same answer. A quotation appears only when words and meaning together say that it fits
-the question better than unrelated text would (`fit.py`); otherwise no passage is cited.
+Invariant: what a document says is quoted word for word with its [n] behind it, and the same request gives
+the same answer. Words and meaning together say whether the passages answer, come near or have nothing to do
+with the question (`fit.py`): near ones are called that, and the last are not quoted.
 """
 
 from __future__ import annotations
@@ -10,20 +10,19 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 from coach_core.backends import Endpoint, Request
-from coach_core.backends.fit import Fit, judge
-from coach_core.backends.phrases import GREETINGS, connect, phrases
-from coach_core.backends.sentences import split
+from coach_core.backends.fit import judge
+from coach_core.backends.phrases import GREETINGS, Phrases, connect, phrases
+from coach_core.backends.sentences import Unit, units
 from coach_core.search import words
 from coach_core.types import Check, Event, Passage, Usage
 
 Score = Callable[[str, Sequence[str]], Sequence[float]]
-_MOST = 4  # quotations in an answer
-_EACH = 2  # of one passage
+_MOST = 3  # quotations in an answer
 _RANK = 0.1  # what the search's first passage has over its last
-_LONGEST = 600  # characters of one quotation
+_FADES = 0.04  # what a heading lends less to each sentence below it
+_LONGEST, _SHORTER = 520, 320  # characters of the first quotation and of those after it
 _FOLLOWS = re.compile(
     r"\s*(?:and|or|but|so|then|what about|how about|why|y|o|pero|entonces|por qué|und|oder|aber|warum|wieso|"
     r"et|ou|mais|pourquoi|e|ma|mas|也|那|那么|为什么|还有|و|ماذا عن|لماذا)\b",
@@ -35,13 +34,6 @@ _LEANS = re.compile(
 )
 _MARKER = re.compile(r"\[\d+\]")
 _PIECE = re.compile(r"\s*\S{1,12}")
-
-
-@dataclass(frozen=True, slots=True)
-class _Sentence:
-    text: str
-    passage: int
-    place: int
 
 
 class Extractive:
@@ -78,21 +70,24 @@ class Extractive:
         if _asks_nothing(request.question.text):
             body = say.hello
         else:
-            quotes = self._quotes(question, request.passages)
-            body = "\n\n".join([say.lead, *quotes]) if quotes else say.nothing
+            body = self._answer_from(question, request.passages, say)
         return body if request.history else f"{body}\n\n{connect(language)}"
 
-    def _quotes(self, question: str, passages: Sequence[Passage]) -> list[str]:
-        sentences = [
-            _Sentence(text, number, place)
-            for number, passage in enumerate(passages, 1)
-            for place, text in enumerate(split(passage.text))
-        ]
-        fits = judge(question, [s.text for s in sentences], self._score)
-        if not sentences or not fits.enough:
-            return []
-        chosen = _choose(sentences, fits, len(passages))
-        return [_quotation(number, picked, sentences) for number, picked in chosen.items()]
+    def _answer_from(self, question: str, passages: Sequence[Passage], say: Phrases) -> str:
+        """Excerpts with their [n], or that there are none; the nearest ones where none answers."""
+        cut = [units(p.text, [p.title, *p.section.split(" > ")]) for p in passages]
+        flat = [(number, unit) for number, own in enumerate(cut) for unit in own]
+        fits = judge(question, [unit.text for _, unit in flat], self._score)
+        if not flat or fits.verdict == "nothing":
+            return say.nothing
+        scores = iter(fits.scores)
+        rated = [[next(scores) for _ in own] for own in cut]
+        excerpts = _excerpts(cut, rated, fits.near)
+        if not excerpts:
+            return say.nothing
+        answers = fits.verdict == "answers"
+        quotes = [_quotation(number + 1, cut[number], span) for number, span in excerpts[: _MOST if answers else 1]]
+        return "\n\n".join([say.lead if answers else say.nearest, *quotes])
 
 
 def build(endpoint: Endpoint, *, score: Score | None = None, **_: object) -> Extractive:
@@ -114,40 +109,82 @@ def _asks_nothing(text: str) -> bool:
     return not said or (len(said) <= 4 and all(word in GREETINGS for word in said))
 
 
-def _choose(sentences: Sequence[_Sentence], fits: Fit, passages: int) -> dict[int, list[_Sentence]]:
-    """The sentences to quote by passage, the best passage first; what says the same is said once."""
-    rated = [(score - _RANK * s.passage / passages, s) for score, s in zip(fits.scores, sentences, strict=True)]
-    rated.sort(key=lambda pair: -pair[0])
-    chosen: dict[int, list[_Sentence]] = {}
+def _excerpts(cut: Sequence[Sequence[Unit]], rated: Sequence[Sequence[float]], near: float) -> list[tuple[int, range]]:
+    """(passage, units to quote), the best first; what says the same is said once."""
+    best: list[tuple[float, int, int]] = []
+    for number, own in enumerate(cut):
+        scores = _under_headings(own, rated[number])
+        if scores:
+            at = max(scores, key=lambda place: (scores[place], -place))
+            best.append((scores[at] - _RANK * number / len(cut), number, at))
+    best.sort(key=lambda found: (-found[0], found[1]))
+    chosen: list[tuple[int, range]] = []
     told: list[set[str]] = []
-    for score, sentence in rated:
-        if score < rated[0][0] - fits.near or len(told) == _MOST:
+    for score, number, at in best:
+        if score < best[0][0] - near:
             break
-        these = set(words.tokenise(sentence.text).split())
-        if any(len(these & those) > 0.7 * min(len(these), len(those)) for those in told):
-            continue
-        if len(chosen.setdefault(sentence.passage, [])) < _EACH:
+        span = _span(cut[number], at, _LONGEST if not chosen else _SHORTER)
+        these = set(words.tokenise(" ".join(cut[number][i].text for i in span)).split())
+        if not any(len(these & those) > 0.7 * min(len(these), len(those)) for those in told):
             told.append(these)
-            chosen[sentence.passage].append(sentence)
+            chosen.append((number, span))
     return chosen
 
 
-def _quotation(number: int, picked: Sequence[_Sentence], sentences: Sequence[_Sentence]) -> str:
-    """One blockquote: the picked sentences in reading order, a leaning one with the sentence it leans on."""
-    own = [s for s in sentences if s.passage == number]
-    places = {s.place for s in picked}
-    for s in picked:
-        before = own[s.place - 1] if s.place else None
-        if before and _LEANS.match(s.text) and len(before.text) + len(s.text) <= _LONGEST:
-            places.add(s.place - 1)
-    runs: list[list[str]] = []
-    last = -2
-    for place in sorted(places):
-        if place != last + 1:
-            runs.append([])
-        runs[-1].append(_escape(own[place].text))
-        last = place
-    return "> " + " … ".join(" ".join(run) for run in runs) + f" [{number}]"
+def _under_headings(own: Sequence[Unit], rated: Sequence[float]) -> dict[int, float]:
+    """place -> score of what can be quoted. A heading or a question that is asked alike lends its score to
+    what follows it, less with each sentence: there the answer stands."""
+    scores: dict[int, float] = {}
+    lent = 0.0
+    for place, (unit, score) in enumerate(zip(own, rated, strict=True)):
+        if unit.kind in {"heading", "question"}:
+            lent = max(score, lent - _FADES) if unit.kind == "question" else score
+            continue
+        lent -= _FADES
+        scores[place] = max(score, lent)
+    return scores
+
+
+def _span(own: Sequence[Unit], at: int, most: int) -> range:
+    """The units around `at` that read as one: a list with its items, a sentence with what it leans on and
+    what goes on from it, up to `most` characters."""
+    first = last = at
+    size = len(own[at].text)
+    if _LEANS.match(own[at].text) and at and own[at - 1].kind != "heading":
+        first, size = at - 1, size + len(own[at - 1].text)
+    if own[at].kind == "item":
+        while first and own[first - 1].kind == "item" and size + len(own[first - 1].text) <= most:
+            first, size = first - 1, size + len(own[first - 1].text)
+        if first and own[first - 1].text.endswith(":") and size + len(own[first - 1].text) <= most:
+            first, size = first - 1, size + len(own[first - 1].text)
+    while last + 1 < len(own) and own[last + 1].kind not in {"heading", "question"}:
+        size += len(own[last + 1].text)
+        if size > most:
+            break
+        last += 1
+    if last > at and own[last].text.endswith((":", "：")):
+        last -= 1  # what it announces did not fit
+    return range(first, last + 1)
+
+
+def _quotation(number: int, own: Sequence[Unit], span: range) -> str:
+    """One blockquote with [n] at its end: paragraphs and lists as they stand in the document."""
+    lines: list[str] = []
+    for place in span:
+        unit = own[place]
+        text = _escape(unit.text)
+        joins = bool(lines) and unit.block == own[place - 1].block
+        if joins:
+            lines[-1] += f" {text}"
+        elif unit.kind == "item":
+            lines += (
+                [f"> - {text}"]
+                if lines and lines[-1].startswith("> - ")
+                else [*([">"] if lines else []), f"> - {text}"]
+            )
+        else:
+            lines += [">", f"> {text}"] if lines else [f"> {text}"]
+    return "\n".join(lines) + f" [{number}]"
 
 
 def _escape(text: str) -> str:

@@ -20,10 +20,12 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Literal
 
 from coach_core.search import words
 
 Score = Callable[[str, Sequence[str]], Sequence[float]]
+Verdict = Literal["answers", "near", "nothing"]
 
 #: Sentences about everything and nothing: what unrelated text scores with a question.
 UNRELATED = (
@@ -44,13 +46,13 @@ UNRELATED = (
 
 _BEST = 5  # sentences whose mean decides
 _ENOUGH = 0.48
+_CLOSE = 0.42  # not an answer, but worth showing as the nearest there is
 _MISSED = 0.06  # more for each name or number that the passages lack, at most two
 _SURE = 0.70  # one sentence this near in meaning and words is enough ...
 _SURE_OF_FEW = 0.42  # ... or this near where there are few: the best of many is near by chance
 _MANY = 48
-_QUESTION = 0.15  # less for a sentence that asks itself
 _WORDS = 0.3  # what the share of words adds to likeness
-_WORDS_ALONE = 0.45
+_WORDS_ALONE, _WORDS_NEAR = 0.45, 0.3
 _NEAR = 0.15
 _CALENDAR = frozenset((*calendar.month_name, *calendar.day_name, "English"))
 _NAME = re.compile(r"(?<=[^.!?:¿¡\"“'(\s])\s([A-Z][a-zà-ÿ]{2,}\w*)|\b(\d[\w.,:]*\w|\d)\b")
@@ -58,31 +60,35 @@ _NAME = re.compile(r"(?<=[^.!?:¿¡\"“'(\s])\s([A-Z][a-zà-ÿ]{2,}\w*)|\b(\d[\
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A score a sentence (higher fits better), whether the best are good enough, and how near to the best
-    a score must be to be worth quoting too."""
+    """A score a sentence (higher fits better), what they are worth together, and how near to the best a score
+    must be to be worth quoting too."""
 
     scores: tuple[float, ...]
-    enough: bool
+    verdict: Verdict
     near: float = _NEAR
 
 
 def judge(question: str, sentences: Sequence[str], score: Score | None) -> Fit:
     """How well each of `sentences` answers `question`."""
     if not sentences:
-        return Fit((), False)
+        return Fit((), "nothing")
     covered = coverage(question, sentences)
     cosines = [float(c) for c in score(question, [question, *UNRELATED, *sentences])] if score else []
     if not cosines:
-        return Fit(tuple(covered), max(covered) >= _WORDS_ALONE, max(covered) / 4)
+        verdict = _verdict(max(covered), _WORDS_ALONE, _WORDS_NEAR)
+        return Fit(tuple(covered), verdict, max(covered) / 4)
     like = _likeness(cosines[0], cosines[1 : len(UNRELATED) + 1], cosines[len(UNRELATED) + 1 :])
-    scores = tuple(
-        near + _WORDS * share - _QUESTION * text.rstrip('"”’»)').endswith(("?", "？", "؟"))
-        for near, share, text in zip(like, covered, sentences, strict=True)
-    )
+    scores = tuple(near + _WORDS * share for near, share in zip(like, covered, strict=True))
     sure = _SURE_OF_FEW + (_SURE - _SURE_OF_FEW) * min(len(sentences) / _MANY, 1.0)
     missed = min(len(missing_names(question, sentences)), 2)
-    enough = fmean(sorted(like)[-_BEST:]) > _ENOUGH + _MISSED * missed
-    return Fit(scores, enough or (not missed and max(scores) > sure))
+    best = fmean(sorted(like)[-_BEST:]) - _MISSED * missed
+    if not missed and max(scores) > sure:
+        return Fit(scores, "answers")
+    return Fit(scores, _verdict(best, _ENOUGH, _CLOSE))
+
+
+def _verdict(value: float, enough: float, close: float) -> Verdict:
+    return "answers" if value > enough else "near" if value > close else "nothing"
 
 
 def coverage(question: str, sentences: Sequence[str]) -> list[float]:

@@ -1,12 +1,15 @@
 """Cuts a passage into sentences as a reader would, in Latin, CJK and Arabic scripts.
 
 Invariant: sentences come in reading order, whitespace collapsed, each a piece of the passage and none of
-it twice; headings, bullets and lone numbers are no sentences. Offsets are not kept.
+it twice; bullets and lone numbers are no sentences. Offsets are not kept.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal
 
 #: English; Spanish, Portuguese, French, Italian; German
 _ABBREVIATIONS = frozenset(
@@ -29,15 +32,42 @@ _INITIAL = re.compile(r"(?:^|[\s(\"“'])[^\W\d_]$")
 _OPENER = re.compile(r"[\s\"“«'‘(\[¿¡]*")
 
 
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A sentence, an item of a list, a question or a heading; `block` counts the paragraphs."""
+
+    text: str
+    kind: Literal["sentence", "item", "question", "heading"]
+    block: int
+
+
 def split(text: str) -> list[str]:
     """The sentences of `text`. What reads as a heading is left out."""
-    found: list[str] = []
-    for block in _BLOCKS.split(text):
-        if block.lstrip().startswith("#"):
-            continue
+    return [u.text for u in units(text) if u.kind != "heading"]
+
+
+def units(text: str, headings: Collection[str] = ()) -> list[Unit]:
+    """All of `text` in reading order. `headings` are known ones (the heading path of the passage)."""
+    found: list[Unit] = []
+    known = {" ".join(h.split()).casefold() for h in headings}
+    blocks = [b for b in _BLOCKS.split(text) if b.strip()]
+    for number, block in enumerate(blocks):
+        item = bool(_BULLET.match(block)) and not block.lstrip().startswith("#")
         line = " ".join(_MARKS.sub("", _BULLET.sub("", block)).split())
-        found += [s for s in _cut(line) if _is_sentence(s)]
+        last = number == len(blocks) - 1
+        if block.lstrip().startswith("#") or line.casefold() in known or (not item and not last and _short(line)):
+            found.append(Unit(line, "heading", number))
+            continue
+        for piece in _cut(line):
+            if item or _is_sentence(piece):
+                asks = piece.rstrip('"”’»)').endswith(("?", "？", "؟"))
+                found.append(Unit(piece, "question" if asks else "item" if item else "sentence", number))
     return found
+
+
+def _short(line: str) -> bool:
+    """Whether a paragraph reads as a heading: a few words and no mark at its end."""
+    return len(line.split()) <= 12 and len(line) <= 90 and not re.search(r"[.!:;,。！：；，؛،…][\"”’»)]*$", line)
 
 
 def _cut(line: str) -> list[str]:

@@ -162,12 +162,37 @@ def _fixed(near: float, rest: float) -> Any:
 
 def test_the_best_of_many_must_be_nearer_than_the_best_of_few() -> None:
     sentences = [f"Sentence number {n} speaks of something else." for n in range(60)]
-    assert judge("What then?", sentences[:6], _fixed(0.5, 0.1)).enough
-    assert not judge("What then?", sentences, _fixed(0.5, 0.1)).enough
-    assert judge("What then?", sentences, _fixed(0.5, 0.5)).enough
-    assert not judge("What did Zeno say then?", sentences, _fixed(0.5, 0.5)).enough, "a name that nobody speaks of"
+    for question, near, rest, of, verdict in (
+        ("What then?", 0.5, 0.1, 6, "answers"),
+        ("What then?", 0.5, 0.1, 60, "nothing"),
+        ("What then?", 0.5, 0.5, 60, "answers"),
+        ("What then?", 0.45, 0.45, 60, "near"),
+        ("What did Zeno say then?", 0.5, 0.5, 60, "near"),  # a name that nobody speaks of
+        ("What then?", 0.1, 0.1, 60, "nothing"),
+    ):
+        assert judge(question, sentences[:of], _fixed(near, rest)).verdict == verdict, (question, near, of)
 
 
-def test_a_question_answers_none() -> None:
-    fits = judge("Why?", ["Should I go there now?", "You should go there now."], _fixed(0.9, 0.9))
-    assert fits.scores[0] < fits.scores[1]
+LABEL = passage(
+    "Food labels\n\nHow do I read a label?\n\nLook at the serving size first. Then count the calories.\n\n"
+    "Signs of a poor choice\n\nWatch out for these:\n\n- Much sugar\n- Much salt\n- Few fibres",
+    "Physical health",
+)
+
+
+def test_a_heading_or_a_question_is_not_quoted_but_what_stands_below_it() -> None:
+    text = answer("How do I read a label?", LABEL)
+    assert "> Look at the serving size first. Then count the calories. [1]" in text
+    assert "How do I read" not in text and "Food labels" not in text
+
+
+def test_a_list_is_quoted_as_a_list_with_what_announces_it() -> None:
+    text = answer("What are the signs of a poor choice?", LABEL)
+    assert "> Watch out for these:\n>\n> - Much sugar\n> - Much salt\n> - Few fibres [1]" in text
+
+
+def test_what_only_comes_near_is_said_to() -> None:
+    sentences = ["The lake is deep and cold in spring.", "It is cold in the hut.", "A cold lake is clear."]
+    backend = build("extractive", Endpoint("extractive"), score=_fixed(0.45, 0.45))
+    text = text_of(play(backend, request("Why then?", passages=(passage(" ".join(sentences * 20)),))))
+    assert text.startswith(phrases("en").nearest) and set(cited(text)) == {1}
