@@ -28,14 +28,14 @@ run: $(VENV)/.run ## set up what is missing and serve the app on 127.0.0.1:8501 
 setup: $(VENV)/.run ## make .venv and install what the app needs
 setup-dev: $(VENV)/.dev ## the same, with what tests and checks need
 
-test: $(VENV)/.dev ## the whole suite but the slow rounds; browser tests say so when there is no Chromium
+test: $(VENV)/.dev ## the suite but the slow rounds; what needs a browser says so when there is none
 	@$(BIN)/python -m pytest -n 2 -m "not slow" $(ARGS)
 
-check: ## everything: lint, types, Python 3.13, the slow rounds and the whole suite; nothing may be skipped
+check: ## what a laptop may lack: lint, types, Python 3.13, slow rounds, Chromium, PostgreSQL, llama.cpp; no skips
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory smoke
 	@$(MAKE) --no-print-directory slow ARGS="--no-skips"
-	@$(MAKE) --no-print-directory test ARGS="--no-skips"
+	@$(BIN)/python -m pytest -n 2 -m "not slow and (browser or postgres or local_model)" --no-skips
 
 lint: $(VENV)/.dev ## ruff, its formatter and pyright
 	@$(BIN)/ruff check .

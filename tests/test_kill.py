@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -114,7 +115,8 @@ def test_a_killed_server_leaves_what_had_arrived_and_goes_on(
     ) as server:
         try:
             wait_until(lambda: _answers(f"http://127.0.0.1:{port}/healthz"), most=120)
-            shown = asyncio.run(_shown_on_page(f"ws://127.0.0.1:{port}"))
+            with ThreadPoolExecutor(1) as own:  # browser tests may leave a loop running in this thread
+                shown = own.submit(asyncio.run, _shown_on_page(f"ws://127.0.0.1:{port}")).result()
             server.send_signal(stop)
             server.wait(30)
         finally:
