@@ -6,7 +6,7 @@ each query in store/; this table says only which kinds of action a role has at a
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from coach_core.errors import NotAllowed
 from coach_core.types import Actor, Role
@@ -26,20 +26,7 @@ Action = Literal[
 
 ROLES: tuple[Role, ...] = ("owner", "admin", "coach", "client", "stakeholder")
 
-_ALL: frozenset[Action] = frozenset(
-    {
-        "chat",
-        "threads",
-        "knowledge.read",
-        "knowledge.write",
-        "personas.read",
-        "personas.write",
-        "metrics",
-        "settings",
-        "profiles",
-        "operate",
-    }
-)
+_ALL: frozenset[Action] = frozenset(get_args(Action))
 
 #: An admin tries personas in threads of their own; nobody's threads but one's own are ever shown.
 TABLE: dict[Role, frozenset[Action]] = {
