@@ -322,19 +322,17 @@ def _diff(old: PersonaDraft, new: PersonaDraft, names: Mapping[UUID, str], besid
 
 
 def _version(coach: Coach, actor: Actor, persona: Persona, version: PersonaVersion) -> None:
-    with st.container(horizontal=True, vertical_alignment="center"):
-        who = f" by {version.created_by}" if version.created_by else ""
+    with st.container(horizontal=True, vertical_alignment="center", wrap=False):
+        who = f" by {version.created_by}," if version.created_by else ""
         note = f"  \n{marks.plain(version.note)}" if version.note else ""
-        st.markdown(
-            f"**Version {version.version}** :gray[{marks.plain(who)} {widgets.ago(version.created_at)}]{note}",
-            width="stretch",
-            help=shared.exact(version.created_at),
-        )
+        facts = marks.plain(f"{who} {shared.when(version.created_at)}")
+        st.markdown(f"**Version {version.version}** :gray[{facts}]{note}", width="stretch")
+        saved = f"Saved {shared.exact(version.created_at)}"
         if version.version == persona.version:
-            st.badge("Current", color="blue")
+            st.badge("Current", color="blue", help=saved)
         else:
             act = partial(_restore, coach, actor, persona, version.version)
-            st.button("Restore", icon=":material/history:", on_click=act, key=f"restore_{version.version}")
+            st.button("Restore", icon=":material/history:", on_click=act, help=saved, key=f"restore_{version.version}")
 
 
 def _restore(coach: Coach, actor: Actor, persona: Persona, version: int) -> None:

@@ -60,9 +60,7 @@ def _page(coach: Coach, actor: Actor, writes: bool) -> None:
 
 def _choose(collections: Sequence[Collection]) -> Collection:
     names = [c.name for c in collections]
-    says = [
-        f"{widgets.count(c.documents, 'document')} \u00b7 {widgets.count(c.chunks, 'passage')}" for c in collections
-    ]
+    says = [widgets.count(c.documents, "document") for c in collections]
     name = st.radio("Collections", names, captions=says, key="in", bind="query-params", format_func=shared.escape)
     return collections[names.index(name)]
 

@@ -27,6 +27,7 @@ def book(tmp_path: Path) -> Path:
     """A PDF of two pages that says what no other document does."""
     path = tmp_path / "keepers.pdf"
     canvas = Canvas(str(path))
+    canvas.setTitle("The keepers of Quillmoor")
     for text in PAGES:
         for line, words in enumerate(textwrap.wrap(text, 60)):
             canvas.drawString(72, 760 - 20 * line, words)
@@ -73,7 +74,7 @@ def test_an_uploaded_pdf_is_previewed_found_and_cited_in_the_chat(app: App, page
     page.locator('[class*="st-key-dismiss_"] button', has_text="Remove").click()
     expect(page.get_by_text("is called .pdf but is a web page")).to_have_count(0)
 
-    cell(page, 120)
+    cell(page, 75)
     drawer = page.get_by_role("dialog")
     expect(drawer.get_by_text("lantern of Quillmoor")).to_be_visible()
     drawer.get_by_role("tab", name="PDF").click()
@@ -84,7 +85,7 @@ def test_an_uploaded_pdf_is_previewed_found_and_cited_in_the_chat(app: App, page
     page.get_by_role("tab", name="Try a search").click()
     page.get_by_placeholder("How do I plan my week?").fill("When is the lantern of Quillmoor lit?")
     page.keyboard.press("Enter")
-    expect(page.get_by_text("words no. 1")).to_be_visible()
+    expect(page.get_by_text("words no. 1").first).to_be_visible()
 
     go(page, app, "/personas?edit=general", "General coach")
     page.get_by_role("combobox", name="Collections it reads").click()
@@ -139,9 +140,9 @@ def test_threads_are_ticked_taken_along_deleted_and_brought_back(app: App, page:
         finished(page)
     go(page, app, "/threads?find=xylophone", "Threads")
     expect(page.locator('[class*="st-key-hit_"]')).to_have_count(2)
-    for number, tick in enumerate(page.locator('[class*="st-key-tick_"] label').all(), 1):
-        tick.click()
-        expect(page.get_by_text(f"{number} selected")).to_be_visible()
+    for number, name in enumerate(("first", "second"), 1):
+        page.locator('[class*="st-key-hit_"]', has_text=f"the {name}").locator("label").click()
+        expect(page.locator(".st-key-threads_bar")).to_contain_text(f"{number} selected")
     page.get_by_role("button", name="Export").click()
     with page.expect_download() as download:
         page.get_by_test_id("stPopoverBody").get_by_role("button", name="Markdown").click()
@@ -164,7 +165,7 @@ def test_a_title_in_the_table_opens_the_thread(app: App, page: Page) -> None:
     ask(page, "The newest question of all")
     finished(page)
     go(page, app, "/threads", "Threads")
-    cell(page, 120)
+    cell(page, 75)
     expect(page.get_by_text("You asked: The newest question of all")).to_be_visible()
 
 
