@@ -12,7 +12,7 @@ from uuid import UUID
 import streamlit as st
 
 from coach_core.errors import CoachError, NotFound
-from coach_core.types import Citation, TurnRecord
+from coach_core.types import Citation, StoredFile, TurnRecord
 from coach_core.ui import shared, widgets
 from coach_core.ui.shared import escape
 
@@ -79,6 +79,8 @@ def _around(citation: Citation) -> tuple[str, str, str]:
             return "", "", "The document has changed since; this is the passage as it was."
         text, marks = coach.document_text(actor, citation.document_id)
     except NotFound:
+        if _attached(citation.document_id):
+            return "", "", "From a file attached in this thread."
         return "", "", "The document is no longer in the library; this is the passage as it was."
     except CoachError:
         return "", "", ""
@@ -89,6 +91,14 @@ def _around(citation: Citation) -> tuple[str, str, str]:
     low, high = max(page[0], start - AROUND), min(max(page[1], end), end + AROUND)
     before, after = text[low:start], text[end:high]
     return ("…" if low > page[0] else "") + before, after + ("…" if high < page[1] else ""), ""
+
+
+def _attached(file_id: UUID) -> StoredFile | None:
+    """The person's own file of that id, for a passage out of an attachment."""
+    try:
+        return shared.coach().file(shared.actor(), file_id)[0]
+    except CoachError:
+        return None
 
 
 def _marked(before: str, citation: Citation, after: str) -> None:
@@ -113,6 +123,11 @@ def _open_document(citation: Citation) -> None:
         document = coach.document(actor, document_id)
         names = [c.name for c in coach.collections(actor) if c.id == document.collection_id]
     except CoachError:
+        if file := _attached(document_id):
+            data = coach.file(actor, file.id)[1]
+            st.download_button(
+                "Open file", data, file.name, file.media_type, icon=":material/open_in_new:", on_click="ignore"
+            )
         return
     with st.container(horizontal=True):
         st.download_button(

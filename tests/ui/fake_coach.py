@@ -64,6 +64,7 @@ def answer(text: str, *, citations: Sequence[Citation] = (), status: Any = "comp
 
 class FakeCoach:
     def __init__(self) -> None:
+        self.attached: dict[UUID, tuple[StoredFile, bytes]] = {}
         self.users = [self._user("Owner", "owner")]
         self.all_personas = [
             self._persona("general", "General coach", starters=("A", "B", "C", "D")),
@@ -243,7 +244,14 @@ class FakeCoach:
     def attach(self, actor: Actor, name: str, data: bytes) -> StoredFile:
         if not data:
             raise errors.EmptyFile
-        return StoredFile(new_id(), "0" * 64, name, "text/plain", len(data), now())
+        stored = StoredFile(new_id(), "0" * 64, name, "text/plain", len(data), now())
+        self.attached[stored.id] = (stored, data)
+        return stored
+
+    def file(self, actor: Actor, file_id: UUID) -> tuple[StoredFile, bytes]:
+        if file_id not in self.attached:
+            raise errors.FileNotFound
+        return self.attached[file_id]
 
     def collections(self, actor: Actor) -> list[Collection]:
         return [Collection(new_id(), "Library", "", 1, now(), 1, 1)]

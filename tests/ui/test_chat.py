@@ -166,6 +166,15 @@ def test_a_passage_outlives_its_document(fake: FakeCoach, change: dict[str, Any]
     assert f":blue-background[{shared.escape(CITATION.text)}]" in texts(at)
 
 
+def test_a_passage_of_an_attached_file_leads_to_the_file(fake: FakeCoach) -> None:
+    stored = fake.attach(fake.owner(), "notes.txt", b"mine")
+    cited = dataclasses.replace(CITATION, document_id=stored.id)
+    thread, reply = asked(fake, events=answer("See [1].", citations=[cited]))
+    at = open_chat(thread=str(thread), cite=f"{reply}-1")
+    assert "From a file attached in this thread." in [c.value for c in at.caption]
+    assert "Open file" in [b.proto.label for b in at.get("download_button")]
+
+
 def test_scores_and_ranks_are_said_in_words() -> None:
     said = drawers.why(dataclasses.replace(CITATION, score=0.4, rank_words=None, rank_meaning=22))
     assert said == "Related: not found by its words, 22nd by its meaning."
