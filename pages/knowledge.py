@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 LONG = 420  # characters of a passage shown at first
 LOOK = 1.0  # seconds between two looks while something is on its way
 BUTTON = "documents_open"
+NEXT = "_collection_next"  # the collection to choose in the next run
 CREATE = ("knowledge", "create")
 
 
@@ -61,6 +62,8 @@ def _page(coach: Coach, actor: Actor, writes: bool) -> None:
 def _choose(collections: Sequence[Collection]) -> Collection:
     names = [c.name for c in collections]
     says = [widgets.count(c.documents, "document") for c in collections]
+    if (new := st.session_state.pop(NEXT, None)) in names:  # set before it is drawn, or the browser's choice wins
+        st.session_state["in"] = new
     name = st.radio("Collections", names, captions=says, key="in", bind="query-params", format_func=shared.escape)
     return collections[names.index(name)]
 
@@ -280,7 +283,7 @@ def _create(coach: Coach, actor: Actor) -> None:
                 if not name.strip():
                     raise InputError("The collection has no name. Give it one.")
                 made = coach.create_collection(actor, name.strip(), description.strip(), licence.strip())
-                st.session_state["in"] = made.name
+                st.session_state[NEXT] = made.name
                 _dialog.close()
 
 
@@ -298,7 +301,6 @@ def _delete_collection(coach: Coach, actor: Actor, collection: Collection, reade
     if _dialog.buttons("Delete", "really_delete_collection", disabled=not sure):
         with shared.guard():
             coach.delete_collection(actor, collection.id)
-            st.session_state.pop("in", None)
             _undo.offer("knowledge", f"{marks.plain(collection.name)} deleted.")
             _dialog.close()
 

@@ -94,7 +94,7 @@ def test_an_uploaded_pdf_is_previewed_found_and_cited_in_the_chat(app: App, page
     save(page, "Reads the keepers' book")
 
     open_chat(page, app, "/chat?persona=general")
-    page.locator(".st-key-head").get_by_role("button", name="more_horiz").click()
+    page.locator(".st-key-head").get_by_role("button", name="More").click()
     page.get_by_role("combobox", name="Answered by").click()
     page.get_by_role("option", name="Quotes from the documents").click()
     expect(page.get_by_role("combobox", name="Answered by")).to_have_attribute("value", re.compile("Quotes"))
