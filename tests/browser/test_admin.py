@@ -39,6 +39,7 @@ def book(tmp_path: Path) -> Path:
 def go(page: Page, app: App, path: str, title: str) -> None:
     page.goto(app.url + path)
     expect(page.get_by_role("heading", name=title, exact=True)).to_be_visible()
+    expect(page.locator('[data-test-script-state="notRunning"]')).to_be_attached()
 
 
 def drop(page: Page, file: Any) -> None:
@@ -88,7 +89,9 @@ def test_an_uploaded_pdf_is_previewed_found_and_cited_in_the_chat(app: App, page
     expect(page.get_by_text("words no. 1").first).to_be_visible()
 
     go(page, app, "/personas?edit=general", "General coach")
-    page.get_by_role("combobox", name="Collections it reads").click()
+    collections = page.get_by_role("combobox", name="Collections it reads")
+    collections.click()
+    collections.fill("Keepers")
     page.get_by_role("option", name="Keepers").click()
     page.keyboard.press("Escape")
     save(page, "Reads the keepers' book")
