@@ -193,7 +193,7 @@ def test_a_persona_is_changed_compared_tried_and_brought_back(app: App, page: Pa
 
     page.get_by_role("tab", name="Versions").click()
     expect(page.get_by_text("garden", exact=False).first).to_be_visible()
-    page.locator(".st-key-restore_1 button").click()
+    page.locator(".st-key-restore_1 button:visible").click()
     expect(page.get_by_text("Version 1 is back, as version 3.")).to_be_visible()
     expect(page.get_by_role("textbox", name="Greeting")).to_have_value(before)
 
