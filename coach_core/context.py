@@ -53,9 +53,7 @@ def gather(sources: Mapping[str, Callable[[], Any]], deadline: float) -> Gathere
             values[name] = future.result(max(0.0, began + deadline - time.perf_counter()))
         except Late:
             future.cancel()
-            notices.append(
-                (name, f"The {name} did not answer within {deadline * 1000:.0f} ms; it was left out.")
-            )
+            notices.append((name, f"The {name} did not answer within {deadline * 1000:.0f} ms; it was left out."))
         except CoachError as error:
             notices.append((name, f"The {name} was left out: {error.sentence}"))
         except Exception:

@@ -35,9 +35,7 @@ def instructions(draft: PersonaDraft) -> str:
 def diff(old: PersonaDraft, new: PersonaDraft, names: Mapping[UUID, str] | None = None) -> str:
     """A unified diff of two versions, field by field; `names` gives collections their names."""
     return "\n".join(
-        difflib.unified_diff(
-            _lines(old, names or {}), _lines(new, names or {}), "before", "after", lineterm="", n=2
-        )
+        difflib.unified_diff(_lines(old, names or {}), _lines(new, names or {}), "before", "after", lineterm="", n=2)
     )
 
 
@@ -61,9 +59,7 @@ def check(draft: PersonaDraft, *, tools: Collection[str], backends: Collection[s
     if len(draft.name) > 80:
         raise InputError("The persona's name is too long; 80 characters are the most.")
     if draft.backend and draft.backend not in backends:
-        raise InputError(
-            f"There is no backend called {draft.backend!r}. Choose one of: {', '.join(backends)}."
-        )
+        raise InputError(f"There is no backend called {draft.backend!r}. Choose one of: {', '.join(backends)}.")
     unknown = [t for t in draft.tools if t not in tools]
     if unknown:
         raise InputError(f"There is no tool called {unknown[0]!r}. Choose from: {', '.join(tools)}.")

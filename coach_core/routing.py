@@ -45,9 +45,7 @@ def choose(
             label = known[default].label if default in known else default
             notices = (("routing", f"This persona's own backend is not connected ({why}) {label} answers."),)
         _must_be_ready(known, first)
-    backup = (
-        (fallback,) if fallback and fallback != first and fallback in known and known[fallback].ready else ()
-    )
+    backup = (fallback,) if fallback and fallback != first and fallback in known and known[fallback].ready else ()
     return Route((first, *backup), notices)
 
 

@@ -127,18 +127,14 @@ def _steps(turn: Turn, cancel: threading.Event, clock: Clock) -> Iterator[Event]
     yield Event("error", error=error.kind, text=error.sentence, attempts=len(turn.choices))
 
 
-def _attempt(
-    turn: Turn, choice: Choice, request: Request, cancel: threading.Event, clock: Clock
-) -> Iterator[Event]:
+def _attempt(turn: Turn, choice: Choice, request: Request, cancel: threading.Event, clock: Clock) -> Iterator[Event]:
     """All rounds with one backend, ending in `done`."""
     backend = choice.backend
     cites = Citer(request.passages, request.resume_from, turn.cited)
     request = replace(request, resume_from=cites.as_prompted(request.resume_from))
     tools = turn.tools
     specs = tuple(tools.specs()) if tools else ()
-    request = replace(
-        request, model=choice.model or request.model, provider_state=choice.provider_state, tools=specs
-    )
+    request = replace(request, model=choice.model or request.model, provider_state=choice.provider_state, tools=specs)
     usage = Usage()
     wrote = bool(request.resume_from)
     until = time.monotonic() + turn.total_timeout
@@ -203,9 +199,7 @@ def _exchange(
     out = [Message(new_id(), thread, None, "assistant", parts, text, "complete", now())]
     for result in results:
         part = Part("tool_result", result.text, call_id=result.call_id, name=result.name, error=result.error)
-        out.append(
-            Message(new_id(), thread, None, "tool", (part,), result.text or result.error, "complete", now())
-        )
+        out.append(Message(new_id(), thread, None, "tool", (part,), result.text or result.error, "complete", now()))
     return tuple(out)
 
 

@@ -139,9 +139,7 @@ def test_a_home_in_the_env_file_is_beside_it(config: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("name", sorted(NOT_IN_TABLE))
-def test_secrets_and_places_never_come_from_the_table(
-    name: str, config: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_secrets_and_places_never_come_from_the_table(name: str, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COACH_HOME")
     before = Settings.load(config=config)
     after = before.with_table({name: "http://elsewhere.test/v1"})

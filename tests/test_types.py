@@ -50,5 +50,11 @@ def test_ids_sort_by_time() -> None:
 
 
 def test_a_section_reads_beside_its_title() -> None:
-    sections = {"Sleep": "", "Sleep > Tips": "Tips", "Rest > Tips": "Rest > Tips", "": "", "Sleeping > x": "Sleeping > x"}
+    sections = {
+        "Sleep": "",
+        "Sleep > Tips": "Tips",
+        "Rest > Tips": "Rest > Tips",
+        "": "",
+        "Sleeping > x": "Sleeping > x",
+    }
     assert {s: Citation(1, "Sleep", section=s).within for s in sections} == sections

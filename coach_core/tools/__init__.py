@@ -59,9 +59,7 @@ class Bound:
     def call(self, name: str, arguments: Mapping[str, Any], key: str) -> Any:
         chosen = self._tools.get(name)
         if chosen is None:
-            return self._outcome(
-                "", f"There is no tool called {name!r}. Use one of: {', '.join(self._tools)}."
-            )
+            return self._outcome("", f"There is no tool called {name!r}. Use one of: {', '.join(self._tools)}.")
         try:
             values = chosen.model.model_validate(dict(arguments))
         except ValidationError as error:
