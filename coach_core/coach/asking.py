@@ -160,7 +160,9 @@ class Asking:
     ) -> Turn:
         branch = [
             m
-            for m in messages.branch(self._db, actor, thread.id, record.question_id)
+            for m in messages.branch(
+                self._db, actor, thread.id, record.question_id, last=2 * limits.history_messages + 9
+            )
             if m.text or any(p.kind != "text" for p in m.parts)
         ]
         question, before = branch[-1], branch[:-1]
@@ -184,7 +186,7 @@ class Asking:
         )
         notices = list(route.notices)
         if left_out:
-            notices.append(("history", f"{left_out} older messages were left out to keep within the budget."))
+            notices.append(("history", "Older messages were left out to keep within the budget."))
         last_answer = before[-1].id if before else None
         return Turn(
             id=record.id,
