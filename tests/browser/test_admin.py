@@ -177,6 +177,7 @@ def test_a_persona_is_changed_compared_tried_and_brought_back(app: App, page: Pa
     page.locator(".st-key-edit_health button").click()
     expect(page.get_by_role("heading", name="Health coach", exact=True)).to_be_visible()
     greeting = page.get_by_role("textbox", name="Greeting")
+    expect(greeting).not_to_have_value("")
     before = greeting.input_value()
     greeting.fill("Welcome to the garden.")
     greeting.blur()
