@@ -351,14 +351,25 @@ def linked_message(thread: Thread | None, messages: Sequence[Message], busy: boo
     return messages, link
 
 
+def read(thread: Thread) -> tuple[TurnRecord | None, Sequence[Message]]:
+    """The running turn and the messages as of one moment: a turn may end, or begin, between the two looks."""
+    coach, actor = shared.coach(), shared.actor()
+    running = coach.running(actor, thread.id)
+    while True:
+        messages = coach.messages(actor, thread.id)
+        after = coach.running(actor, thread.id)
+        if (after and after.id) == (running and running.id):
+            return running, messages
+        running = after
+
+
 def main() -> None:
     coach, actor = shared.coach(), shared.actor()
     thread = _acts.thread_on_show()
     another = moved(thread)
     personas = coach.personas(actor)
     persona = _acts.chosen_persona(personas, thread)
-    running = coach.running(actor, thread.id) if thread else None
-    messages = coach.messages(actor, thread.id) if thread else []
+    running, messages = read(thread) if thread else (None, [])
     growing: DeltaGenerator | None = None
     header(personas, persona, thread)
     if deleted := state.get("_deleted"):

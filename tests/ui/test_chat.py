@@ -166,6 +166,21 @@ def test_a_passage_outlives_its_document(fake: FakeCoach, change: dict[str, Any]
     assert f":blue-background[{shared.escape(CITATION.text)}]" in texts(at)
 
 
+def test_a_turn_that_ends_between_two_looks_is_shown_as_ended(fake: FakeCoach, monkeypatch: pytest.MonkeyPatch) -> None:
+    thread, reply = asked(fake, events=answer("Done already."))
+    ended = fake.turn_of(fake.owner(), reply)
+    looks = iter([ended])  # the first look still finds it running
+    monkeypatch.setattr(fake, "running", lambda *_: next(looks, None))
+    at = AppTest.from_file(MAIN, default_timeout=30)
+    at.run()
+    at.switch_page("../../pages/chat.py")
+    looks = iter([ended])
+    at.query_params["thread"] = str(thread)
+    at.run()
+    assert not at.exception and "Done already." in texts(at)
+    assert not [b for b in at.button if b.key == "stop"]
+
+
 def test_a_passage_of_an_attached_file_leads_to_the_file(fake: FakeCoach) -> None:
     stored = fake.attach(fake.owner(), "notes.txt", b"mine")
     cited = dataclasses.replace(CITATION, document_id=stored.id)
