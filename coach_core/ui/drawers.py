@@ -57,11 +57,11 @@ def why(citation: Citation) -> str:
 
 
 def closeness(score: float) -> str:
-    """A fused score (0 to 1) in words."""
-    for least, words in ((0.75, "A very close match"), (0.5, "A close match"), (0.3, "Related")):
+    """A fused score in words. It tells passages of one search apart (1 is the best of them), no more."""
+    for least, words in ((0.9, "Among the closest found"), (0.6, "Close to the best found"), (0.3, "Further off")):
         if score >= least:
             return words
-    return "Loosely related"
+    return "The furthest off of those shown"
 
 
 def _ordinal(n: int) -> str:

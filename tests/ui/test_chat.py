@@ -129,7 +129,7 @@ def test_a_link_to_a_passage_opens_it_marked_in_its_page(fake: FakeCoach) -> Non
     at = open_chat(thread=str(thread), cite=f"{reply}-1")
     assert f"Use a calendar [\\[1\\]](#cite-{reply}-1)." in texts(at)
     assert f":blue-background[{shared.escape(CITATION.text)}]" in texts(at)
-    assert any("A very close match: 1st by its words, 3rd by its meaning" in t for t in texts(at))
+    assert any("Close to the best found: 1st by its words, 3rd by its meaning" in t for t in texts(at))
 
 
 def test_a_link_to_a_passage_that_is_not_there_is_told(fake: FakeCoach) -> None:
@@ -192,7 +192,7 @@ def test_a_passage_of_an_attached_file_leads_to_the_file(fake: FakeCoach) -> Non
 
 def test_scores_and_ranks_are_said_in_words() -> None:
     said = drawers.why(dataclasses.replace(CITATION, score=0.4, rank_words=None, rank_meaning=22))
-    assert said == "Related: not found by its words, 22nd by its meaning."
+    assert said == "Further off: not found by its words, 22nd by its meaning."
     said = " ".join(drawers._ordinal(n) for n in (1, 2, 3, 4, 11, 12, 13, 21, 101))
     assert said == "1st 2nd 3rd 4th 11th 12th 13th 21st 101st"
 
