@@ -1,7 +1,8 @@
 """Cuts a document's text into passages of about 200 tokens, each with its exact place.
 
 Invariant: text[chunk.start:chunk.end] is the chunk's text; chunks are in order and do not overlap; none
-crosses a section or a row, but for tiny sections, which go together; all words of the text are in one.
+crosses a page, a row or a section, but for tiny sections of one page, which go together; all words of the
+text are in one.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class _Unit:
     start: int
     end: int
     section: str
+    page: int | None
     row: int | None
     tokens: int
     sections: int = 1
@@ -75,7 +77,7 @@ def chunks(blocks: Sequence[Block], text: str, starts: Sequence[int], most: int 
             begin, finish = unit.start + start, unit.start + end
             block = blocks[bisect_right(starts, begin) - 1]
             section = block.section if unit.sections == 1 else unit.section
-            out.append(Chunk(begin, finish, tokens.count(text[begin:finish]), section, block.page, unit.row))
+            out.append(Chunk(begin, finish, tokens.count(text[begin:finish]), section, unit.page, unit.row))
     return out
 
 
@@ -84,10 +86,11 @@ def _units(blocks: Sequence[Block], starts: Sequence[int], most: int) -> list[_U
     for block, start in zip(blocks, starts, strict=True):
         end, size = start + len(block.text), tokens.count(block.text)
         last = units[-1] if units else None
-        if last and block.row is None and last.row is None and block.section == last.section:
+        place = (block.section, block.page)
+        if last and block.row is None and last.row is None and place == (last.section, last.page):
             last.end, last.tokens = end, last.tokens + size
         else:
-            units.append(_Unit(start, end, block.section, block.row, size))
+            units.append(_Unit(start, end, block.section, block.page, block.row, size))
     merged: list[_Unit] = []
     for unit in units:
         last = merged[-1] if merged else None
@@ -102,7 +105,8 @@ def _units(blocks: Sequence[Block], starts: Sequence[int], most: int) -> list[_U
 def _together(last: _Unit, unit: _Unit, most: int) -> bool:
     """Tiny sections go with the next one: a heading alone says nothing."""
     tiny = min(last.tokens, unit.tokens) < TINY_TOKENS
-    return last.row is None and unit.row is None and tiny and last.tokens + unit.tokens <= most
+    apart = last.page != unit.page or last.row is not None or unit.row is not None
+    return tiny and not apart and last.tokens + unit.tokens <= most
 
 
 def _common(one: str, other: str) -> str:

@@ -47,11 +47,12 @@ def test_places_are_exact_and_nothing_is_lost(blocks: list[Block], most: int) ->
 
 
 @given(BLOCKS)
-def test_no_chunk_crosses_a_row_or_a_section_that_is_not_tiny(blocks: list[Block]) -> None:
+def test_no_chunk_crosses_a_row_or_a_page_or_a_section_that_is_not_tiny(blocks: list[Block]) -> None:
     text, starts = chunk.joined(blocks)
     for piece in chunk.chunks(blocks, text, starts):
         inside = [b for b, s in zip(blocks, starts, strict=True) if s < piece.end and s + len(b.text) > piece.start]
         assert len({b.row for b in inside}) == 1
+        assert {b.page for b in inside} == {piece.page}
         if len({b.section for b in inside}) > 1:
             assert sum(tokens.count(b.text) for b in inside) <= chunk.MOST_TOKENS
 
@@ -67,6 +68,14 @@ def test_chunks_of_a_real_module() -> None:
     assert "Tips to Improve the Quality of Your Sleep" in {piece.section for piece in pieces}
     first = next(p for p in pieces if p.section == "What Happens When We Sleep?")
     assert text[first.start : first.end].startswith("What Happens When We Sleep?\n\nSleep is a time when")
+
+
+@pytest.mark.parametrize("sections", [["", "", ""], ["One", "One", "Two"]])
+def test_tiny_pages_are_passages_of_their_own(sections: list[str]) -> None:
+    blocks = [Block(f"Fact {n} is told here.", s, n) for n, s in enumerate(sections, 1)]
+    text, starts = chunk.joined(blocks)
+    pieces = chunk.chunks(blocks, text, starts)
+    assert [(text[p.start : p.end], p.page, p.section) for p in pieces] == [(b.text, b.page, b.section) for b in blocks]
 
 
 def test_marks_cover_the_text_in_order() -> None:

@@ -64,6 +64,23 @@ def test_pdf_with_pages_and_sections() -> None:
     assert loaded.blocks[2].text == "A goal on page 3 is a promise that you make to yourself, and it needs a date."
 
 
+def test_a_sentence_over_a_page_break_stays_on_its_first_page() -> None:
+    cut = [
+        ["The heron waits for the tide to turn before it walks into the shallow water of the", "bay and its long"],
+        ["shadow. Crabs come out at night when the gulls are asleep on the sands of the north", "and east."],
+        ["Seals rest on the rocks at noon, all of them, where the sun is warm and the wind is", "not felt, as in"],
+        ["July", "Whales pass in May, far from the shore, on the way to the cold waters of the north", "again."],
+    ]
+    loaded = load(pdf(cut), "x.pdf")
+    assert [(b.page, b.text.partition(" ")[0], b.text.rpartition(" ")[2]) for b in loaded.blocks] == [
+        (1, "The", "shadow."),
+        (2, "Crabs", "east."),
+        (3, "Seals", "in"),
+        (4, "July", "July"),
+        (4, "Whales", "again."),
+    ]
+
+
 def test_csv_of_real_answers_keeps_question_and_answer_together() -> None:
     loaded = load((DATA / "counsel.csv").read_bytes(), "counsel.csv")
     assert [b.row for b in loaded.blocks] == list(range(2, 14))

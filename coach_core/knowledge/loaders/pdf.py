@@ -1,5 +1,7 @@
 """PDF: paragraphs with their page, sections from the outline, repeated headers and footers left out.
 
+A sentence that a page break cuts stays whole, on its first page.
+
 Invariant: one thread at a time is inside pdfium, which is not safe to share.
 """
 
@@ -9,6 +11,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pypdfium2
@@ -22,6 +25,8 @@ _FRAME_LINES = 2  # at the top and the bottom of a page, where headers and foote
 _NUMBERS = re.compile(r"\d+|\b[ivxlc]+\b", re.I)
 _HYPHEN = re.compile("[\x02\ufffe]\n?")  # how pdfium marks a word broken at the end of a line
 _ENDS = re.compile(r"[.!?:;。！？؟»”\"’)]$")
+_SENTENCE = re.compile(r".*?[.!?;。！？؟](?=\s|$)")
+_REST = 300  # characters of a sentence that may follow a page break
 _BULLET = re.compile(r"^(?:[-*•▪◦‣●○–]|\(?\d{1,2}[.)]|[a-z]\))\s+")
 
 
@@ -50,7 +55,13 @@ def _read(document: Any) -> Loaded:
     blocks: list[Block] = []
     for number, lines in enumerate(pages, 1):
         body = [line for i, line in enumerate(lines) if not (_outer(i, lines) and _shape(line) in frame)]
-        blocks += [Block(text, sections[number - 1], number) for text in _paragraphs(body)]
+        paragraphs = _paragraphs(body)
+        follows = bool(blocks and paragraphs) and blocks[-1].page == number - 1
+        rest = _rest(blocks[-1].text, paragraphs[0]) if follows else ""
+        if rest:
+            blocks[-1] = replace(blocks[-1], text=_continued(blocks[-1].text, rest))
+            paragraphs[0] = paragraphs[0][len(rest) :].lstrip()
+        blocks += [Block(text, sections[number - 1], number) for text in paragraphs if text]
     return Loaded(
         "" if title.lower().endswith((".doc", ".docx", ".indd", ".tex")) else title, tuple(blocks), pages=count
     )
@@ -114,13 +125,26 @@ def _paragraphs(lines: Sequence[str]) -> list[str]:
             open_ = False
             continue
         if open_ and not _BULLET.match(line):
-            out[-1] = out[-1][:-1] + line if _hyphenated(out[-1], line) else f"{out[-1]} {line}"
+            out[-1] = _continued(out[-1], line)
         else:
             out.append(line)
         # a short line that ends a sentence ends the paragraph; so does a short one without an end, a heading
         short = len(line) < 0.75 * width
         open_ = not (short and (_ENDS.search(line) or len(line) < 0.5 * width))
     return out
+
+
+def _rest(before: str, paragraph: str) -> str:
+    """What of a page's first paragraph ends the sentence that the page before left open."""
+    if _ENDS.search(before) or not paragraph[:1].islower() or _BULLET.match(paragraph):
+        return ""
+    found = _SENTENCE.match(paragraph)
+    rest = found.group() if found else ""
+    return rest if len(rest) <= _REST else ""
+
+
+def _continued(before: str, line: str) -> str:
+    return before[:-1] + line if _hyphenated(before, line) else f"{before} {line}"
 
 
 def _hyphenated(before: str, line: str) -> bool:
