@@ -214,6 +214,9 @@ class Runner:
         model = next((e.model for e in reversed(live.events) if e.kind == "start"), record.model)
         status, message_status = _outcome(end, stopping=self._stop.is_set())
         new = tuple(e.citation for e in live.events if e.kind == "citation" and e.citation)
+        cost = self._price(backend, model, usage)
+        with live.changed:  # the keeper saves too: each event goes one way
+            unsaved, live.saved = live.events[live.saved :], len(live.events)
         turns.finish(
             self._db,
             record.id,
@@ -223,10 +226,10 @@ class Runner:
             message_status=message_status,
             parts=_parts(live),
             text=live.text,
-            events=[*live.events[live.saved :], end],
+            events=[*unsaved, end],
             citations=[*cited, *(c for c in new if c.number not in {o.number for o in cited})],
             usage=usage,
-            cost=self._price(backend, model, usage),
+            cost=cost,
             timing={k: round(v, 3) for k, v in timing.items()},
             error=end.error,
             error_text=end.text if end.kind == "error" else "",

@@ -182,6 +182,25 @@ def test_a_lost_owner_leaves_an_interrupted_answer(
     assert other.running(me, thread.id) is None
 
 
+def test_an_end_that_takes_its_time_stores_each_event_once(
+    make_coach: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coach = make_coach(backend="scripted", script=script(tmp_path, "Two ", "words."))
+    me = coach.owner()
+    pause = threading.Event()
+
+    def slow(*_: Any) -> int:
+        pause.wait(0.6)  # longer than what has come may wait to be saved
+        return 7
+
+    monkeypatch.setattr(coach.runner, "_price", slow)
+    thread = coach.new_thread(me, coach.persona(me, "general").id)
+    turn = coach.start(me, thread.id, "Go.")
+    assert wait(coach, me, turn)[-1].status == "completed"
+    assert coach.turn(me, turn.id).status == "completed" and coach.turn(me, turn.id).cost == 7
+    assert make_coach(backend="scripted").messages(me, thread.id)[-1].text == "Two words."
+
+
 def test_the_same_key_asks_once(coach: Coach, me: Actor, persona: Persona) -> None:
     thread = coach.new_thread(me, persona.id)
     first = coach.start(me, thread.id, "Once.", key="k1")
