@@ -64,6 +64,47 @@ def test_pdf_with_pages_and_sections() -> None:
     assert loaded.blocks[2].text == "A goal on page 3 is a promise that you make to yourself, and it needs a date."
 
 
+JUNK_TITLES = [
+    "", "untitled", "Untitled document", "Untitled-1", "(anonymous)", "Microsoft Word - x.docx", "Word Document",
+    "Microsoft PowerPoint - talk", "Document1", "report_final.doc", "Annual report.indd", "book.pdf", "notes.md",
+    "---", "12/2024", "PowerPoint Presentation", "Unbenannt", "Sin título", "无标题",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("title", JUNK_TITLES)
+def test_a_title_that_says_nothing_gives_way_to_the_name(title: str) -> None:
+    assert load(pdf(PAGES, title=title), "tide_handbook-v2.pdf").title == "tide handbook v2"
+    made: Any = docx.Document()
+    made.core_properties.title = title
+    made.add_paragraph("The heron waits for the tide.")
+    out = io.BytesIO()
+    made.save(out)
+    assert load(out.getvalue(), "inbox/tide_handbook.docx").title == "tide handbook"
+
+
+@pytest.mark.parametrize(
+    "title", ["Handbook", "Word by Word", "Document Design", "Node.js", "Untitled Lives", "潮汐手册", "7 Habits", "Q&A"]
+)
+def test_a_title_that_says_something_stays(title: str) -> None:
+    made: Any = docx.Document()
+    made.core_properties.title = title
+    made.add_paragraph("The heron waits for the tide.")
+    out = io.BytesIO()
+    made.save(out)
+    assert load(out.getvalue(), "x.docx").title == title
+
+
+def test_a_heading_is_a_better_title_than_the_name() -> None:
+    made: Any = docx.Document()  # its template is titled "Word Document"
+    made.add_heading("Tides", 1)
+    out = io.BytesIO()
+    made.save(out)
+    assert load(out.getvalue(), "x.docx").title == "Tides"
+    page = b"<html><head><title>Untitled document</title></head><body><h1>Tides</h1><p>They turn.</p></body></html>"
+    assert load(page, "x.html").title == "Tides"
+    assert load(b"---\ntitle: Untitled\n---\n# Tides\n\nThey turn.\n", "x.md").title == "Tides"
+
+
 def test_a_sentence_over_a_page_break_stays_on_its_first_page() -> None:
     cut = [
         ["The heron waits for the tide to turn before it walks into the shallow water of the", "bay and its long"],

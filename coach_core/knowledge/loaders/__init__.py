@@ -7,6 +7,7 @@ error, whatever the bytes are. Adding a kind is one module with load(data, name)
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import PurePath
@@ -65,6 +66,19 @@ _MAGIC = (
     (b"MM\x00*", "image"), (b"\x1f\x8b", "binary"), (b"\x7fELF", "binary"), (b"Rar!", "binary"),
     (b"7z\xbc\xaf", "binary"), (b"BZh", "binary"), (b"MZ", "binary"),
 )  # fmt: skip
+#: what programs write where a title was never given
+_UNTITLED = re.compile(
+    r"\W*(?:(?:untitled|unnamed|unbenannt|unknown|unspecified|anonymous|none|null|n/?a|no title|title|new|sans titre"
+    r"|ohne titel|sin t[ií]tulo|sem t[ií]tulo|senza titolo|без названия|无标题|無標題|無題|بدون عنوان)"
+    r"(?:[\s_-]+(?:document|dokument|documento|page|file|text))?"
+    r"|(?:(?:microsoft|ms|new)\s+)*(?:word|office|pdf|text|powerpoint)[\s_-]+(?:document|presentation|file)"
+    r"|document|dokument|documento|presentation|slide)[\W\d_]*"
+    r"|microsoft (?:office )?(?:word|powerpoint|excel|publisher)\s*[-–—].*"
+    r"|.*\w\.(?:docx?|dotx?|odt|rtf|indd|qxd|qxp|tex|dvi|ps|eps|pptx?|xlsx?|wpd|pages|pub|pdf|p65|pmd)"
+    r"|\S*\w\.(?:md|markdown|txt|text|html?|xhtml|csv|tsv|xml|cnxml|fm|ai)"
+    r"|[\W\d_]*",
+    re.I | re.S,
+)
 
 
 def readable(name: str) -> bool:
@@ -86,6 +100,12 @@ def load(data: bytes, name: str) -> Loaded:
         _log.info("reading a %s failed: %s: %s", kind, type(error).__name__, error)
         raise DamagedFile() from error
     return _settled(loaded, name, media_type)
+
+
+def titled(title: str) -> str:
+    """A title in one line; "" for one that says nothing: "Untitled", "Microsoft Word - x.docx", a file's name."""
+    tidy = " ".join(clean_text(title).split())[:200]
+    return "" if _UNTITLED.fullmatch(tidy) else tidy
 
 
 def check(data: bytes, name: str) -> tuple[str, str]:
@@ -154,7 +174,7 @@ def _settled(loaded: Loaded, name: str, media_type: str) -> Loaded:
     blocks = tuple(b for b in blocks if b.text)
     if not any(c.isalnum() for b in blocks for c in b.text):
         raise NoText()
-    title = " ".join(clean_text(loaded.title).split())[:200] or PurePath(name).stem
+    title = titled(loaded.title) or _stem(name)
     language = loaded.language or language_of(_sample(blocks))
     return Loaded(title, blocks, language, loaded.pages, loaded.media_type or media_type)
 
@@ -168,6 +188,11 @@ def _sample(blocks: tuple[Block, ...]) -> str:
         if size > 4000:
             break
     return "\n".join(out)
+
+
+def _stem(name: str) -> str:
+    stem = PurePath(name.replace("\\", "/")).stem
+    return " ".join(re.sub(r"[_-]+", " ", stem).split())[:200] or stem[:200]
 
 
 def _ending(name: str) -> str:

@@ -11,7 +11,7 @@ import zipfile
 from typing import Any
 
 from coach_core.errors import DamagedFile, FileTooLarge, MislabelledFile
-from coach_core.knowledge.loaders import Loaded
+from coach_core.knowledge.loaders import Loaded, titled
 from coach_core.knowledge.loaders.outline import Outline
 
 _MOST_UNPACKED = 300_000_000
@@ -24,7 +24,7 @@ def load(data: bytes, name: str) -> Loaded:
 
     document: Any = docx.Document(io.BytesIO(data))
     outline = Outline()
-    title = (document.core_properties.title or "").strip()
+    title = titled(document.core_properties.title or "")
     lines: list[str] = []  # of the list that is open
     for item in document.iter_inner_content():
         if hasattr(item, "rows"):

@@ -10,7 +10,7 @@ from typing import Any
 
 from selectolax.lexbor import LexborHTMLParser
 
-from coach_core.knowledge.loaders import Loaded
+from coach_core.knowledge.loaders import Loaded, titled
 from coach_core.knowledge.loaders.decode import decode
 from coach_core.knowledge.loaders.outline import Outline
 
@@ -41,7 +41,7 @@ def load(data: bytes, name: str) -> Loaded:
     if tree.body is not None:
         reader.read(tree.body)
     heading = tree.css_first("h1")
-    named = _tidy(title.text()) if title else ""
+    named = titled(title.text()) if title else ""
     return Loaded(named or (_tidy(heading.text()) if heading else ""), tuple(reader.outline.blocks))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from markdown_it import MarkdownIt
 
-from coach_core.knowledge.loaders import Loaded
+from coach_core.knowledge.loaders import Loaded, titled
 from coach_core.knowledge.loaders.decode import decode
 from coach_core.knowledge.loaders.outline import Outline
 
@@ -20,7 +20,7 @@ def load(data: bytes, name: str) -> Loaded:
     title = ""
     if front := _FRONT.match(text):
         found = _FRONT_TITLE.search(front.group(1))
-        title, text = (found.group(1) if found else ""), text[front.end() :]
+        title, text = titled(found.group(1) if found else ""), text[front.end() :]
     outline = Outline()
     headings: list[tuple[int, str]] = []
     _walk(MarkdownIt("commonmark").enable("table").parse(text), outline, headings)

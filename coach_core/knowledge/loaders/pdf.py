@@ -62,9 +62,7 @@ def _read(document: Any) -> Loaded:
             blocks[-1] = replace(blocks[-1], text=_continued(blocks[-1].text, rest))
             paragraphs[0] = paragraphs[0][len(rest) :].lstrip()
         blocks += [Block(text, sections[number - 1], number) for text in paragraphs if text]
-    return Loaded(
-        "" if title.lower().endswith((".doc", ".docx", ".indd", ".tex")) else title, tuple(blocks), pages=count
-    )
+    return Loaded(title, tuple(blocks), pages=count)
 
 
 def _lines(page: Any) -> list[str]:
