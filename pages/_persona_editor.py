@@ -250,32 +250,44 @@ def _tools(coach: Coach, actor: Actor, saved: PersonaDraft, key: str) -> tuple[s
 
 
 def _documents(coach: Coach, actor: Actor, saved: PersonaDraft, key: str, persona: Persona | None) -> tuple[UUID, ...]:
-    names = {c.id: f"{c.name} ({widgets.count(c.documents, 'document')})" for c in coach.collections(actor)}
+    """The collections that are chosen. An option's words never change with what is in the collection: the
+    browser names its choice by them, and a choice that is not known any more would be dropped."""
+    groups = {c.id: c for c in coach.collections(actor)}
+    there = [c for c in saved.collections if c in groups]
     field = f"{key}_collections"
     added = st.session_state.pop(f"{field}_added", None)
-    if added is not None and field in st.session_state:  # before the widget is drawn: it may not be set after
+    if added is not None and added not in st.session_state.get(field, [added]):  # before the widget is drawn
         st.session_state[field] = [*st.session_state[field], added]
     chosen = st.multiselect(
-        "Collections it reads", list(names), [c for c in saved.collections if c in names], key=field,
-        format_func=lambda c: names.get(c, "?"), placeholder="None: it answers without documents",
-        persist_state="session",
+        "Collections it reads", list(groups), there, key=field, persist_state="session",
+        format_func=lambda c: groups[c].name if c in groups else "?", placeholder="None: it answers without documents",
     )  # fmt: skip
+    if chosen:
+        held = (f"{groups[c].name}: {widgets.count(groups[c].documents, 'document')}" for c in chosen)
+        st.caption(marks.plain(" \u00b7 ".join(held)))
     if persona is not None:
         _upload(coach, actor, persona, field)
-    return tuple(chosen)
+    return saved.collections if chosen == there else tuple(chosen)
 
 
 def _upload(coach: Coach, actor: Actor, persona: Persona, field: str) -> None:
-    into = partial(_own_collection, coach, actor, persona, field)
+    into = partial(_own_collection, coach, actor, persona.id, field)
     _uploads.drop(f"Give {shared.escape(persona.name)} documents of its own", f"{field}_drop", into)
     look = 1.0 if _uploads.busy(coach, actor) else None
     st.fragment(_uploads.progress, run_every=look, key="uploads")(coach, actor)
 
 
-def _own_collection(coach: Coach, actor: Actor, persona: Persona, field: str) -> UUID:
+def _own(coach: Coach, actor: Actor, name: str) -> UUID | None:
+    """The collection of the persona's name, if there is one."""
+    return next((c.id for c in coach.collections(actor) if c.name.casefold() == name.casefold()), None)
+
+
+def _own_collection(coach: Coach, actor: Actor, persona_id: UUID, field: str) -> UUID:
     """The collection of the persona's name, made when there is none, and read by the persona from now on."""
-    same = [c.id for c in coach.collections(actor) if c.name == persona.name]
-    own = same[0] if same else coach.create_collection(actor, persona.name, f"Documents of {persona.name}").id
+    persona = coach.persona(actor, persona_id)  # as it is now, not as it was when the page was drawn
+    own = _own(coach, actor, persona.name)
+    if own is None:
+        own = coach.create_collection(actor, persona.name, f"Documents of {persona.name}").id
     if own not in persona.draft.collections:
         more = dataclasses.replace(persona.draft, collections=(*persona.draft.collections, own))
         coach.save_persona(actor, more, persona.id, "Documents of its own")

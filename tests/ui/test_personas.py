@@ -184,6 +184,36 @@ def test_a_document_of_its_own_goes_to_its_own_collection(fake: FakeCoach, caree
     assert "raise.md" in shown(at)
 
 
+def test_asking_never_changes_the_form_while_its_documents_come_in(fake: FakeCoach) -> None:
+    at = press(open_page("personas"), "Create the first persona")
+    at.text_input(key=field(at, "name")).set_value("Zoo guide")
+    at.text_area(key=field(at, "starters")).set_value("Where are the bears?").run()
+    save(at)
+    group = fake.create_collection(fake.owner(), "Zoo guide")
+    uploader = next(u for u in at.file_uploader if u.accept_multiple_files)
+    uploader.set_value([("bears.md", b"Bears sleep.", "text/markdown")]).run()
+    options = at.multiselect(key=field(at, "collections")).options
+    press(at, "Where are the bears?")
+    fake.put(group, "more.md", "The worker took another in")
+    at.chat_input(key="try_input").set_value("And the lions?").run()
+    assert not at.exception, at.exception[0].stack_trace
+    assert "Unsaved changes" not in shown(at) and at.button(key="save_persona").disabled
+    assert at.multiselect(key=field(at, "collections")).value == [group.id]
+    assert at.multiselect(key=field(at, "collections")).options == options, "a browser names its choice by them"
+    fake.put(group, "third.md", "And another")
+    at.text_area(key=field(at, "greeting")).set_value("Welcome.").run()
+    save(at)
+    kept = fake.personas(fake.owner())[0].draft
+    assert kept.greeting == "Welcome." and kept.collections == (group.id,)
+
+
+def test_a_collection_that_is_gone_is_no_unsaved_change(fake: FakeCoach, career: Persona) -> None:
+    group = fake.create_collection(fake.owner(), "Gone soon")
+    fake.save_persona(fake.owner(), draft("Career coach", collections=(group.id,)), career.id)
+    fake.delete_collection(fake.owner(), group.id)
+    assert "Unsaved changes" not in shown(open_page("personas", edit="career-coach"))
+
+
 def test_a_link_to_nobody_is_a_sentence(fake: FakeCoach, career: Persona) -> None:
     assert "That persona does not exist" in open_page("personas", edit="nobody").error[0].value
 
