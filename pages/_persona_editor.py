@@ -40,13 +40,18 @@ def draw(coach: Coach, actor: Actor, persona: Persona | None) -> None:
     """The whole editor; `persona` is None for one that is not saved yet."""
     saved = persona.draft if persona else PersonaDraft("", icon=":material/psychology:")
     key = _key(persona)
-    st.button("All personas", icon=":material/arrow_back:", type="tertiary", on_click=open_, args=("",))
+    way_out = st.container()
     head = st.container(horizontal=True, vertical_alignment="center")
     _undo.draw("persona")
-    _dialog.draw("persona", {"save": _save}, coach, actor)
+    _dialog.draw("persona", {"save": _save if persona else _first_save, "leave": _leave}, coach, actor)
     left, right = st.columns([3, 2], gap="large")
     with left:
         edited = _fields(coach, actor, saved, key, persona)
+    with way_out:
+        leave: dict[str, Any] = {"on_click": open_, "args": ("",)}
+        if edited != saved:
+            leave = {"on_click": _dialog.ask, "args": ("persona", "leave", persona, saved, edited)}
+        st.button("All personas", icon=":material/arrow_back:", type="tertiary", **leave)
     with head:
         _head(coach, actor, persona, saved, edited)
     with right:
@@ -93,9 +98,30 @@ def _head(coach: Coach, actor: Actor, persona: Persona | None, saved: PersonaDra
 
 @st.dialog("Save a new version", icon=":material/save:", width="medium", on_dismiss=_dialog.forget)
 def _save(coach: Coach, actor: Actor, persona: Persona | None, saved: PersonaDraft, edited: PersonaDraft) -> None:
-    if persona:
-        names = {c.id: c.name for c in coach.collections(actor)}
-        st.caption("Changes: " + ", ".join(c.label.lower() for c in marks.changes(saved, edited, names)))
+    st.caption("Changes: " + _changed(coach, actor, saved, edited))
+    _save_form(coach, actor, persona, edited)
+
+
+@st.dialog("Save the persona", icon=":material/save:", width="medium", on_dismiss=_dialog.forget)
+def _first_save(coach: Coach, actor: Actor, persona: Persona | None, saved: PersonaDraft, edited: PersonaDraft) -> None:
+    _save_form(coach, actor, persona, edited)
+
+
+@st.dialog("Leave without saving?", icon=":material/edit_note:", on_dismiss=_dialog.forget)
+def _leave(coach: Coach, actor: Actor, persona: Persona | None, saved: PersonaDraft, edited: PersonaDraft) -> None:
+    st.markdown(f"What you changed is not saved: {marks.plain(_changed(coach, actor, saved, edited))}.")
+    if _dialog.buttons("Discard", "really_leave", no="Keep editing"):
+        _next_round(persona)
+        open_("")
+        _dialog.close()
+
+
+def _changed(coach: Coach, actor: Actor, saved: PersonaDraft, edited: PersonaDraft) -> str:
+    names = {c.id: c.name for c in coach.collections(actor)}
+    return ", ".join(c.label.lower() for c in marks.changes(saved, edited, names)) or "its picture or parameters"
+
+
+def _save_form(coach: Coach, actor: Actor, persona: Persona | None, edited: PersonaDraft) -> None:
     with st.form("save", border=False):
         note = st.text_input("What changed, and why (optional)", max_chars=200, key="save_note")
         if st.form_submit_button("Save", type="primary"):
@@ -115,8 +141,11 @@ def _check(draft: PersonaDraft) -> None:
 
 def _fields(coach: Coach, actor: Actor, saved: PersonaDraft, key: str, persona: Persona | None) -> PersonaDraft:
     """The fields as they stand on the page, as a draft."""
-    name = st.text_input("Name", saved.name, max_chars=80, key=f"{key}_name", persist_state="session", live=True)
-    if not name.strip():
+    name = st.text_input(
+        "Name", saved.name, max_chars=80, key=f"{key}_name", persist_state="session", live=True,
+        on_change=_set, args=(f"{key}_typed", True),
+    )  # fmt: skip
+    if not name.strip() and st.session_state.get(f"{key}_typed"):
         st.caption(":red[A persona needs a name.]")
     icon, picture = _face(coach, actor, saved, key, persona)
     words = _words(saved, key)

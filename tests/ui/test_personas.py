@@ -99,6 +99,38 @@ def test_discard_goes_back_to_what_was_saved(fake: FakeCoach, career: Persona) -
     assert at.text_area(key=field(at, "greeting")).value == "Hello." and "Unsaved changes" not in shown(at)
 
 
+@pytest.mark.parametrize("new", [True, False])
+def test_leaving_with_unsaved_words_asks_first(fake: FakeCoach, career: Persona, new: bool) -> None:
+    at = open_page("personas", edit="new" if new else "career-coach")
+    at.text_area(key=field(at, "greeting")).set_value("Do not lose me").run()
+    press(at, "All personas")
+    assert "edit" in at.query_params and "greeting" in shown(at)
+    press(at, "Keep editing")
+    assert at.text_area(key=field(at, "greeting")).value == "Do not lose me"
+    press(at, "All personas")
+    at.button(key="really_leave").click().run()
+    assert not at.exception and "edit" not in at.query_params and at.title[0].value == "Personas"
+    at.query_params["edit"] = "new" if new else "career-coach"
+    at.run()
+    assert at.text_area(key=field(at, "greeting")).value == ("" if new else "Hello.")
+    press(at, "All personas")
+    assert at.title[0].value == "Personas", "nothing was changed, nothing is asked"
+
+
+def test_a_new_persona_is_not_scolded_before_anything_was_typed(fake: FakeCoach, career: Persona) -> None:
+    at = open_page("personas", edit="new")
+    assert "A persona needs a name." not in shown(at)
+    at.text_input(key=field(at, "name")).set_value("A").run()
+    at.button(key="save_persona").click().run()
+    assert [d.proto.dialog.title for d in at.get("dialog")] == ["Save the persona"]
+    at.text_input(key=field(at, "name")).set_value("").run()
+    assert "A persona needs a name." in shown(at)
+    at = open_page("personas", edit="career-coach")
+    at.text_area(key=field(at, "greeting")).set_value("Hi").run()
+    at.button(key="save_persona").click().run()
+    assert [d.proto.dialog.title for d in at.get("dialog")] == ["Save a new version"]
+
+
 def test_an_empty_name_is_a_sentence_and_nothing_is_saved(fake: FakeCoach, career: Persona) -> None:
     at = open_page("personas", edit="career-coach")
     at.text_input(key=field(at, "name")).set_value("  ").run()
