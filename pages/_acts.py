@@ -83,17 +83,16 @@ def ask(text: str) -> None:
             persona = chosen_persona(coach.personas(actor), None)
             if persona is None:
                 raise CoachError("There is no persona yet. An admin makes one on the page Personas.")
-            if text.strip() or state.get("_files"):
-                thread = coach.new_thread(actor, persona.id, backend=state.pop("_backend", None))
-        coach.start(actor, thread.id if thread else UUID(int=0), text, files=state.get("_files", []))
+            coach.check_question(actor, text, state.get("_files", []))
+            thread = coach.new_thread(actor, persona.id, backend=state.pop("_backend", None))
+        coach.start(actor, thread.id, text, files=state.get("_files", []))
     except CoachError:
         state["_draft"] = text
         raise
     state["_files"] = []
-    if thread is not None:
-        st.query_params["thread"] = str(thread.id)
-        st.query_params.pop("persona", None)
-        st.query_params.pop("message", None)
+    st.query_params["thread"] = str(thread.id)
+    st.query_params.pop("persona", None)
+    st.query_params.pop("message", None)
 
 
 @safely

@@ -99,7 +99,7 @@ def _question(request: Request) -> tuple[str, str]:
     """What to look for, and the language to speak. A follow-up is read with the question before it."""
     asked = request.question.text.strip()
     before = [m.text for m in request.history if m.speaker == "user" and m.text.strip()]
-    language = words.language_of("\n".join([*before[-2:], asked]))
+    language = words.language_of(asked) or words.language_of("\n".join(before[-2:]))
     leans = len(words.query_words(asked)) <= 2 or (len(asked) < 60 and _FOLLOWS.match(asked))
     return (f"{before[-1]}\n{asked}" if before and leans else asked), language
 

@@ -50,7 +50,7 @@ def units(text: str, headings: Collection[str] = ()) -> list[Unit]:
     """All of `text` in reading order. `headings` are known ones (the heading path of the passage)."""
     found: list[Unit] = []
     known = {" ".join(h.split()).casefold() for h in headings}
-    blocks = [b for b in _BLOCKS.split(text) if b.strip()]
+    blocks = [b for b in _BLOCKS.split(text) if b.strip() and not b.lstrip().startswith("|")]  # tables: no sentences
     for number, block in enumerate(blocks):
         item = bool(_BULLET.match(block)) and not block.lstrip().startswith("#")
         line = " ".join(_MARKS.sub("", _BULLET.sub("", block)).split())

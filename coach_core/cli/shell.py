@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,9 +38,15 @@ def say(text: str) -> None:
     typer.echo(text, err=True)
 
 
+#: What would move the cursor, colour the screen or turn the line round: all controls but tab and newline.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
 def put(text: str, *, end: str = "\n") -> None:
-    """What was asked for. A lone surrogate or a poor terminal never breaks it."""
+    """What was asked for. A lone surrogate or a poor terminal never breaks it; a terminal gets no controls."""
     stream = sys.stdout
+    if stream.isatty():
+        text = _CONTROLS.sub("", text)
     try:
         stream.write(text + end)
     except UnicodeEncodeError:

@@ -28,8 +28,8 @@ from coach_core.knowledge.attached import Attached
 from coach_core.knowledge.uploads import Uploads
 from coach_core.runner import Runner
 from coach_core.settings import Settings
-from coach_core.store import Database, settings_table, users
-from coach_core.types import Actor, BackendInfo, Passage
+from coach_core.store import Database, settings_table, turns, users
+from coach_core.types import Actor, BackendInfo, Passage, now
 
 
 class Coach(People, Conversations, Library, Operations):
@@ -58,6 +58,7 @@ class Coach(People, Conversations, Library, Operations):
             db = Database.open(settings.database_url, settings.home)
             try:
                 users.ensure_owner(db)
+                turns.recover(db, now())  # what a process that was killed has left
                 coach = cls(settings, db, background=background)
                 seed.plant(db, coach.knowledge)
                 return coach

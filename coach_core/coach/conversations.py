@@ -108,6 +108,11 @@ class Conversations(Base):
         access.require(actor, "threads")
         messages.set_feedback(self._db, actor, message_id, max(-1, min(1, value)), clean_text(reason)[:2000])
 
+    def check_question(self, actor: Actor, text: str, files: Sequence[StoredFile] = ()) -> None:
+        """Raise what `start` would say of the question itself, before there is a thread for it."""
+        access.require(actor, "chat")
+        self._question(text, files)
+
     def start(
         self,
         actor: Actor,

@@ -7,7 +7,7 @@ from uuid import UUID
 from coach_core import access, personas
 from coach_core.coach.asking import TOOL_NAMES
 from coach_core.coach.base import Base
-from coach_core.errors import NameTaken, NotAllowed
+from coach_core.errors import NameTaken, NotAllowed, PersonaNotFound
 from coach_core.store import files, users
 from coach_core.store import personas as persona_rows
 from coach_core.types import Actor, Persona, PersonaDraft, PersonaVersion, User, clean_text
@@ -56,8 +56,19 @@ class People(Base):
         return list(TOOL_NAMES)
 
     def persona(self, actor: Actor, id_or_slug: UUID | str) -> Persona:
+        """The persona by its id, its slug or its name."""
         access.require(actor, "personas.read")
-        return persona_rows.get(self._db, id_or_slug)
+        try:
+            return persona_rows.get(self._db, id_or_slug)
+        except PersonaNotFound:
+            there = persona_rows.list_personas(self._db)
+            if isinstance(id_or_slug, UUID):
+                raise
+            named = [p for p in there if p.name.casefold() == id_or_slug.strip().casefold()]
+            if not named:
+                slugs = ", ".join(p.slug for p in there)
+                raise PersonaNotFound(f"There is no persona called {id_or_slug!r}. Choose one of: {slugs}.") from None
+            return named[0]
 
     def save_persona(
         self, actor: Actor, draft: PersonaDraft, persona_id: UUID | None = None, note: str = ""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from math import log
 from uuid import UUID, uuid5
@@ -46,14 +47,16 @@ class Attached:
     def find(self, question: str, parts: Sequence[Part]) -> list[Passage]:
         """The passages of the attached files that share most with the question, best first."""
         found = [p for part in parts if part.file_id for p in self._read(part.file_id, part.name)]
-        if len(found) <= MOST_PASSAGES:
-            return found
         wanted = set(words.query_words(question))
         held = [Counter(words.tokenise(p.text, p.language).split()) for p in found]
         rarity = {w: log(1 + len(held) / (1 + sum(w in h for h in held))) for w in wanted}
         scores = [sum(rarity[w] * min(h[w], 3) for w in wanted if w in h) for h in held]
         best = sorted(range(len(found)), key=lambda i: (-scores[i], i))[:MOST_PASSAGES]
-        return [found[i] for i in best]
+        top = max(max(scores, default=0.0), 1e-9)
+        return [
+            replace(found[i], score=scores[i] / top, rank_words=rank if scores[i] else None)
+            for rank, i in enumerate(best, 1)
+        ]
 
     def _passages(self, file_id: UUID, name: str) -> tuple[Passage, ...]:
         file = files.get(self._db, file_id)

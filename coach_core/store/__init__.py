@@ -77,7 +77,10 @@ def make_engine(url: str) -> Engine:
         return create_engine(address.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
     if address.get_backend_name() != "sqlite" or not address.database:
         raise BadSetting("DATABASE_URL must begin with sqlite:/// or postgresql://.")
-    Path(address.database).parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(address.database).parent
+    if not folder.parent.is_dir():  # a slip in the address, rather than a new home
+        raise BadSetting(f"The folder of DATABASE_URL does not exist: {folder}. Make it first, or correct the address.")
+    folder.mkdir(exist_ok=True)
     engine = create_engine(address.set(drivername="sqlite+pysqlite"), connect_args={"timeout": 15})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

@@ -328,6 +328,8 @@ def _bury(connection: Connection, moment: datetime, which: sa.ColumnElement[bool
         last = sa.select(sa.func.max(_EVENTS.c.seq)).where(_EVENTS.c.turn_id == row.id)
         seq = (connection.execute(last).scalar() or 0) + 1
         _add_events(connection, row.id, [Event("error", row.id, seq, INTERRUPTED, error="interrupted")])
+        told = connection.execute(sa.select(_EVENTS.c.event).where(_EVENTS.c.turn_id == row.id).order_by(_EVENTS.c.seq))
+        _cite(connection, row.answer_id, [c for e in told.scalars() if (c := Event.from_dict(e).citation)])
         _end_message(connection, row, "interrupted", row.text, storable((Part("text", row.text),) if row.text else ()))
         values = {"status": "interrupted", "error": "interrupted", "error_text": INTERRUPTED, "ended_at": moment}
         connection.execute(sa.update(TURNS).where(TURNS.c.id == row.id).values(**values))

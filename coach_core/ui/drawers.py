@@ -16,7 +16,8 @@ from coach_core.types import Citation, StoredFile, TurnRecord
 from coach_core.ui import shared, widgets
 from coach_core.ui.shared import escape
 
-AROUND = 1200  # characters of the page shown before and after the passage
+#: characters shown of the page before and after a passage: little before, so that the mark is in sight
+BEFORE, AFTER = 160, 700
 _PARTS = {
     "prepare": "Preparing",
     "context": "Gathering",
@@ -88,7 +89,7 @@ def _around(citation: Citation) -> tuple[str, str, str]:
     if text[start:end].strip() != citation.text.strip():
         return "", "", ""
     page = next(((s, e) for _, s, e in marks if s <= start < e), (0, len(text)))
-    low, high = max(page[0], start - AROUND), min(max(page[1], end), end + AROUND)
+    low, high = max(page[0], start - BEFORE), min(max(page[1], end), end + AFTER)
     before, after = text[low:start], text[end:high]
     return ("…" if low > page[0] else "") + before, after + ("…" if high < page[1] else ""), ""
 
@@ -102,7 +103,7 @@ def _attached(file_id: UUID) -> StoredFile | None:
 
 
 def _marked(before: str, citation: Citation, after: str) -> None:
-    with st.container(key="passage", border=True, height=420 if before or after else "content"):
+    with st.container(key="passage", border=True):
         if before.strip("… \n"):
             st.markdown(_paragraphs(before, ":gray[{}]"))
         st.markdown(_paragraphs(citation.text, ":blue-background[{}]"))

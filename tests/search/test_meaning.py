@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -184,3 +185,9 @@ def test_what_all_questions_share_is_taken_off(bundled: meaning.OnnxEmbedder) ->
     plain = query @ answers - query @ alike
     apart = hubs.away(query, shared)
     assert apart @ answers - apart @ alike > plain
+
+
+def test_the_runtime_reports_nothing_and_leaves_nothing_in_the_home_folder(tmp_path: Path) -> None:
+    program = "import coach_core.search.meaning, onnxruntime; onnxruntime.SessionOptions()"
+    subprocess.run([sys.executable, "-c", program], check=True, env={**os.environ, "HOME": str(tmp_path)})
+    assert list(tmp_path.rglob("*")) == []

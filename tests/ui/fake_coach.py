@@ -180,6 +180,12 @@ class FakeCoach:
         self.all_messages[message_id] = dataclasses.replace(message, feedback=value, feedback_reason=reason)
 
     # -- turns
+    def check_question(self, actor: Actor, text: str, files: Sequence[StoredFile] = ()) -> None:
+        if not text.strip() and not files:
+            raise errors.EmptyMessage
+        if len(text) > 50_000:
+            raise errors.MessageTooLong
+
     def start(
         self,
         actor: Actor,

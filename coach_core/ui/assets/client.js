@@ -13,9 +13,9 @@ const store = {
 const field = () => document.querySelector(INPUT)
 const start = (text) => [...(text || "").trim()].slice(0, 300).join("")
 
-function fill(text) {
+function fill(text, instead = false) {
   const area = field()
-  if (!area || area.value || !text) return
+  if (!area || (area.value && !instead) || area.value === (text || "")) return
   Object.getOwnPropertyDescriptor(HTMLTextAreaElement.prototype, "value").set.call(area, text)
   area.dispatchEvent(new Event("input", { bubbles: true }))
 }
@@ -42,7 +42,7 @@ function say(text) {
   region.textContent = text
 }
 
-const page = { data: {}, send: () => {}, fresh: true, follow: true, until: 0, top: 0 }
+const page = { data: {}, left: "", send: () => {}, fresh: true, follow: true, until: 0, top: 0 }
 
 // What was sent but is not yet among the messages is put back: the connection may have been lost with it.
 function settle() {
@@ -50,9 +50,13 @@ function settle() {
   if (sent && page.data.last === start(sent)) store.set(SENT, "")
   else if (sent && page.fresh) { store.set(SENT, ""); fill(sent) }
   const typed = field()?.value // perhaps before this script was here
-  if (page.fresh && typed) store.set(DRAFT + page.data.thread, typed)
+  // Each thread has a draft of its own; what is typed while a first question makes its thread goes along.
+  const switched = page.left && !(page.left === "new" && page.data.running)
+  if (page.fresh && switched) fill(store.get(DRAFT + page.data.thread), true)
+  else if (page.fresh && typed) store.set(DRAFT + page.data.thread, typed)
   else if (page.fresh) fill(store.get(DRAFT + page.data.thread))
   page.fresh = false
+  page.left = ""
 }
 
 function sent() {
@@ -161,9 +165,10 @@ export default function ({ data, setTriggerValue }) {
   page.send = setTriggerValue
   stop ??= listen()
   const moved = before.thread !== page.data.thread
-  if (moved) page.fresh = true
+  if (moved) { page.fresh = true; page.left = before.thread || "" }
   if (moved || (page.data.running && !before.running)) page.follow = true
-  if (moved || before.running !== page.data.running) page.until = page.data.running ? Infinity : Date.now() + 1500
+  if (moved || before.running !== page.data.running) page.until = page.data.running ? Infinity : Date.now() + 4000
+  if (moved && !page.data.message) [100, 500, 1200].forEach((ms) => setTimeout(onGrowth, ms))
   if (page.data.message && before.message !== page.data.message) show(page.data.message)
   requestAnimationFrame(() => {
     settle()
