@@ -281,6 +281,8 @@ def _tools(coach: Coach, actor: Actor, saved: PersonaDraft, key: str) -> tuple[s
 def _documents(coach: Coach, actor: Actor, saved: PersonaDraft, key: str, persona: Persona | None) -> tuple[UUID, ...]:
     """The collections that are chosen. An option's words never change with what is in the collection: the
     browser names its choice by them, and a choice that is not known any more would be dropped."""
+    if persona is not None:
+        _uploads.seen(coach, actor)
     groups = {c.id: c for c in coach.collections(actor)}
     there = [c for c in saved.collections if c in groups]
     field = f"{key}_collections"
@@ -302,8 +304,9 @@ def _documents(coach: Coach, actor: Actor, saved: PersonaDraft, key: str, person
 def _upload(coach: Coach, actor: Actor, persona: Persona, field: str) -> None:
     into = partial(_own_collection, coach, actor, persona.id, field)
     _uploads.drop(f"Give {shared.escape(persona.name)} documents of its own", f"{field}_drop", into)
-    look = 1.0 if _uploads.busy(coach, actor) else None
-    st.fragment(_uploads.progress, run_every=look, key="uploads")(coach, actor)
+    own = _own(coach, actor, persona.name)
+    look = 1.0 if _uploads.busy(coach, actor, own) else None
+    st.fragment(_uploads.progress, run_every=look, key="uploads")(coach, actor, own)
 
 
 def _own(coach: Coach, actor: Actor, name: str) -> UUID | None:

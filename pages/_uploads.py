@@ -12,6 +12,7 @@ from uuid import UUID
 
 import streamlit as st
 
+from coach_core.errors import CoachError
 from coach_core.types import Actor, IngestProgress
 from coach_core.ui import marks, shared, widgets
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from coach_core.coach import Coach
 
 UNITS = {"reading": "page", "chunking": "passage", "embedding": "passage", "ready": "passage"}
+SEEN = "_uploads_seen"  # what was on its way when the page was drawn
 SAYS = {"queued": "waits its turn", "reading": "reading", "chunking": "cutting into passages", "embedding": "embedding"}
 KINDS = "PDF, DOCX, Markdown, text, HTML, CSV"
 
@@ -26,13 +28,15 @@ KINDS = "PDF, DOCX, Markdown, text, HTML, CSV"
 def drop(label: str, key: str, into: Callable[[], UUID], replace: UUID | None = None) -> None:
     """A field for files; what is dropped goes into the collection that `into()` names, at once."""
     count = st.session_state.get(f"{key}_count", 0)
+    most = shared.coach().largest_upload()
     st.file_uploader(
         label,
         accept_multiple_files=replace is None,
         key=f"{key}_{count}",
         on_change=_send,
         args=(key, into, replace),
-        help=f"{KINDS}. Words in it are found as soon as it is read; its meaning follows.",
+        help=f"{KINDS}, at most {widgets.size(most)} each. Words in it are found as soon as it is read; "
+        "its meaning follows.",
     )
 
 
@@ -45,24 +49,51 @@ def _send(key: str, into: Callable[[], UUID], replace: UUID | None) -> None:
     if files:
         coach, actor, collection = shared.coach(), shared.actor(), into()
         for file in files:
-            coach.upload(actor, collection, file.name, file.getvalue(), replace)
+            try:
+                coach.upload(actor, collection, file.name, file.getvalue(), replace)
+            except CoachError as error:  # the others still go in
+                shared.tell_later(f"{file.name}: {error.sentence}", "error")
 
 
-def busy(coach: Coach, actor: Actor) -> bool:
-    """Whether something is still on its way, so that it is worth looking again soon."""
-    done, total = coach.embedding_progress(actor)
-    return done < total or any(p.stage not in {"ready", "failed"} for _, p in coach.uploads(actor))
+def busy(coach: Coach, actor: Actor, collection: UUID | None) -> bool:
+    """Whether something is on its way, or waits in `collection` for its meaning: worth looking again soon."""
+    documents = coach.documents(actor, collection) if collection else []
+    return _state(coach, actor)[0] or any(d.embedded < d.chunks for d in documents)
 
 
-def progress(coach: Coach, actor: Actor) -> None:
-    """One line a file, the newest first; call it inside a fragment."""
+def seen(coach: Coach, actor: Actor) -> None:
+    """Remember what is on its way; call it where the page begins, before it counts documents."""
+    st.session_state[SEEN] = _state(coach, actor)
+
+
+def _state(coach: Coach, actor: Actor) -> tuple[bool, frozenset[UUID]]:
+    """(whether a file is on its way, those that are in)."""
     uploads = coach.uploads(actor)
+    ready = frozenset(upload for upload, step in uploads if step.stage == "ready")
+    return any(step.stage not in {"ready", "failed"} for _, step in uploads), ready
+
+
+def progress(coach: Coach, actor: Actor, collection: UUID | None) -> None:
+    """One line a file of `collection`, the newest first; call it inside a fragment.
+
+    Once a file is in, the whole page is drawn anew: what it counted elsewhere is old.
+    """
+    state, before = _state(coach, actor), st.session_state.get(SEEN)
+    if before is not None and (state[1] - before[1] or (before[0] and not state[0])):
+        st.session_state[SEEN] = state
+        st.rerun(scope="app")
+    if collection is None:
+        return
+    uploads = coach.uploads(actor, collection)
     for upload, step in reversed(uploads):
         with st.container(border=True, key=f"upload_{upload}", gap="xsmall"):
             _line(coach, actor, upload, step)
     ended = [upload for upload, step in uploads if step.stage == "ready"]
     if len(ended) > 1:
         st.button("Clear those that are in", type="tertiary", on_click=_dismiss, args=(coach, actor, ended))
+    failed = [upload for upload, step in uploads if step.stage == "failed"]
+    if len(failed) > 1:
+        st.button("Clear all failed", type="tertiary", on_click=_dismiss, args=(coach, actor, failed))
 
 
 def _line(coach: Coach, actor: Actor, upload: UUID, step: IngestProgress) -> None:

@@ -40,6 +40,7 @@ def page() -> None:
 
 
 def _page(coach: Coach, actor: Actor, writes: bool) -> None:
+    _uploads.seen(coach, actor)
     collections = coach.collections(actor)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.title("Knowledge", width="content")
@@ -93,8 +94,9 @@ def _collection(coach: Coach, actor: Actor, collection: Collection, writes: bool
         with inside:
             if writes:
                 into = partial(_id_of, collection)
-                _uploads.drop(f"Add documents ({_uploads.KINDS})", f"add_{collection.id}", into)
-            look = LOOK if _uploads.busy(coach, actor) else None
+                most = widgets.size(coach.largest_upload())
+                _uploads.drop(f"Add documents ({_uploads.KINDS}; at most {most} each)", f"add_{collection.id}", into)
+            look = LOOK if _uploads.busy(coach, actor, collection.id) else None
             st.fragment(_documents, run_every=look, key="documents")(collection, writes)
     if attempt.open:
         with attempt:
@@ -112,9 +114,9 @@ def _documents(collection: Collection, writes: bool) -> None:
     """Files on their way, how far meaning is, and the table; looks again while something goes on."""
     with shared.guard():
         coach, actor = shared.coach(), shared.actor()
-        _uploads.progress(coach, actor)
-        _meaning(*coach.embedding_progress(actor))
+        _uploads.progress(coach, actor, collection.id)
         documents = coach.documents(actor, collection.id)
+        _meaning(sum(d.embedded for d in documents), sum(d.chunks for d in documents))
         if not documents:
             say = "Drop files above; each is read at once." if writes else "An admin has not added any yet."
             with widgets.empty(":material/draft:", "No documents in this collection", say):
@@ -139,26 +141,32 @@ def _table(documents: Sequence[Document]) -> list[Document]:
             "Document": d.title or d.name,
             "Passages": d.chunks,
             "By meaning": round(100 * d.embedded / d.chunks) if d.chunks else 0,
-            "Language": d.language,
+            "Size": widgets.size(d.size),
             "Added": d.created_at,
             "Added by": d.added_by,
-            "Size": widgets.size(d.size),
+            "File": "" if d.title in ("", d.name) else d.name,
+            "Language": d.language,
             "Pages": d.pages,
         }
         for d in documents
     ]
     columns = {
-        "Document": st.column_config.ButtonColumn(type="tertiary", alignment="left", width=280, key=BUTTON),
+        "Document": st.column_config.ButtonColumn(type="tertiary", alignment="left", width=230, key=BUTTON),
         "Passages": st.column_config.NumberColumn(width=70, format="localized"),
-        "By meaning": st.column_config.ProgressColumn(format="%d %%", min_value=0, max_value=100, width=110),
+        "By meaning": st.column_config.ProgressColumn(format="%d %%", min_value=0, max_value=100, width=90),
         "Language": st.column_config.TextColumn(width=70),
-        "Added": st.column_config.DatetimeColumn(format="D MMM YYYY, HH:mm", timezone=str(shared.zone())),
+        "Size": st.column_config.TextColumn(width=75),
+        "Added": st.column_config.DatetimeColumn(format="D MMM YYYY, HH:mm", timezone=str(shared.zone()), width=130),
+        "Added by": st.column_config.TextColumn(width=85),
+        "File": st.column_config.TextColumn(width=150),
         "Pages": st.column_config.NumberColumn(width=60),
     }
     frame = pd.DataFrame(rows)
     frame["Pages"] = frame["Pages"].astype("Int64")
     if frame["Pages"].isna().all():
         del frame["Pages"]
+    if not frame["File"].any():
+        del frame["File"]
     state = st.dataframe(
         frame, hide_index=True, height="content" if len(rows) <= 15 else 560, on_select="rerun", placeholder="",
         selection_mode="multi-row", column_config=columns, key=_key(documents), alt="Documents",
@@ -273,7 +281,7 @@ def _delete(coach: Coach, actor: Actor, documents: Sequence[Document]) -> None:
 @st.dialog("New collection", icon=":material/create_new_folder:", on_dismiss=_dialog.forget)
 def _create(coach: Coach, actor: Actor) -> None:
     with st.form("collection", border=False):
-        name = st.text_input("Name", max_chars=80, key="collection_name")
+        name = st.text_input("Name", key="collection_name")  # one that is too long is told, not cut
         description = st.text_area("What is in it (optional)", max_chars=500, height=80)
         licence = st.text_input(
             "Licence (optional)", max_chars=200, placeholder="CC BY 4.0, our own, ...", key="collection_licence"

@@ -43,7 +43,8 @@ def serve(
         "server.address": settings.host,
         "server.port": settings.port,
         "server.headless": "true",
-        "server.maxUploadSize": settings.upload_mb,
+        # The browser turns away what is over this without a word; what is under it and too large gets a sentence.
+        "server.maxUploadSize": 4 * settings.upload_mb,
         "logger.level": settings.log_level.lower(),
     }
     os.chdir(APP.parent)  # where Streamlit looks for .streamlit/

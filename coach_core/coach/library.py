@@ -9,7 +9,7 @@ from uuid import UUID
 
 from coach_core import access
 from coach_core.coach.base import Base
-from coach_core.errors import EmptyMessage, FileNotFound
+from coach_core.errors import EmptyMessage, FileNotFound, FileTooLarge, InputError, NameTaken
 from coach_core.knowledge.uploads import Progress
 from coach_core.store import files
 from coach_core.types import (
@@ -23,6 +23,8 @@ from coach_core.types import (
     new_id,
 )
 
+NAME_CHARS = 80
+
 
 class Library(Base):
     def collections(self, actor: Actor) -> list[Collection]:
@@ -31,7 +33,14 @@ class Library(Base):
 
     def create_collection(self, actor: Actor, name: str, description: str = "", licence: str = "") -> Collection:
         access.require(actor, "knowledge.write")
-        made = self.knowledge.create_collection(clean_text(name).strip(), clean_text(description), clean_text(licence))
+        name = clean_text(name).strip()
+        if not name:
+            raise InputError("The collection has no name. Give it one.")
+        if len(name) > NAME_CHARS:
+            raise InputError(f"The name has {len(name):,} characters; {NAME_CHARS} is the most. Shorten it.")
+        if name.casefold() in {c.name.strip().casefold() for c in self.knowledge.collections()}:
+            raise NameTaken(f"There is a collection called {name} already. Choose another name.")
+        made = self.knowledge.create_collection(name, clean_text(description), clean_text(licence))
         self._note(actor, "collection.add", str(made.id), {}, {"name": made.name})
         return made
 
@@ -71,19 +80,30 @@ class Library(Base):
         data: bytes | Path,
         replace: UUID | None = None,
     ) -> UUID:
-        """Take a file in, in the background; `uploads` tells how far it is. Returns the upload's id."""
+        """Take a file in, in the background; `uploads` tells how far it is, or why it was not taken.
+
+        Returns the upload's id.
+        """
         access.require(actor, "knowledge.write")
         path = self._uploads.folder / new_id().hex
         path.write_bytes(data) if isinstance(data, bytes) else shutil.copyfile(data, path)
 
         def run(progress: Progress) -> Document:
+            size, most = path.stat().st_size, self.largest_upload()
+            if size > most:
+                raise FileTooLarge(f"The file has {size / 1e6:.1f} MB; {most / 1e6:.0f} MB is the most.")
             return self._take_in(actor, collection_id, name, path, progress, replace)
 
         return self._uploads.add(actor.user_id, collection_id, name, path, run)
 
-    def uploads(self, actor: Actor) -> list[tuple[UUID, IngestProgress]]:
+    def largest_upload(self) -> int:
+        """How many bytes a file may have."""
+        return self.settings.upload_mb * 1_000_000
+
+    def uploads(self, actor: Actor, collection_id: UUID | None = None) -> list[tuple[UUID, IngestProgress]]:
+        """Where each file on its way stands, of one collection or of all; the oldest first."""
         access.require(actor, "knowledge.read")
-        return [(job, progress) for job, _, progress in self._uploads.all()]
+        return [(job, step) for job, into, step in self._uploads.all() if collection_id in (None, into)]
 
     def retry_upload(self, actor: Actor, upload_id: UUID) -> None:
         access.require(actor, "knowledge.write")

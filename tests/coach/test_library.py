@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 from coach_core.coach import Coach
-from coach_core.errors import DocumentNotFound, EmptyFile, EmptyMessage, FileError, FileTooLarge, NotAllowed
+from coach_core.errors import (
+    DocumentNotFound,
+    EmptyFile,
+    EmptyMessage,
+    FileError,
+    FileTooLarge,
+    InputError,
+    NameTaken,
+    NotAllowed,
+)
 from coach_core.types import Actor, IngestProgress, Persona, PersonaDraft
 
 SECRET = "The lighthouse at Varnhem opens at seven on Tuesdays and closes at noon."
@@ -107,6 +116,26 @@ def test_a_file_that_is_too_large_is_told_its_size(make_coach: Callable[..., Coa
     coach = make_coach(upload_mb=1)
     with pytest.raises(FileTooLarge, match=r"1\.5 MB; 1 MB"):
         coach.attach(coach.owner(), "a.txt", b"x" * 1_500_000)
+
+
+def test_an_upload_that_is_too_large_has_its_sentence_in_its_collection(make_coach: Callable[..., Coach]) -> None:
+    coach = make_coach(upload_mb=1)
+    me = coach.owner()
+    mine, other = coach.create_collection(me, "Large"), coach.create_collection(me, "Other")
+    job = coach.upload(me, mine.id, "a.txt", b"x" * 1_500_000)
+    until(lambda: dict(coach.uploads(me, mine.id))[job].stage == "failed")
+    assert "1.5 MB; 1 MB is the most" in dict(coach.uploads(me))[job].error
+    assert coach.uploads(me, other.id) == [] and coach.documents(me, mine.id) == []
+
+
+def test_a_collections_name_is_its_own_and_not_too_long(coach: Coach, me: Actor) -> None:
+    coach.create_collection(me, "Gardening")
+    with pytest.raises(NameTaken, match="called gardening already"):
+        coach.create_collection(me, "gardening ")
+    with pytest.raises(InputError, match="81 characters; 80"):
+        coach.create_collection(me, "x" * 81)
+    with pytest.raises(InputError, match="no name"):
+        coach.create_collection(me, "  ")
 
 
 def test_coaches_read_and_admins_write(coach: Coach, me: Actor) -> None:

@@ -70,6 +70,8 @@ class FakeCoach:
         self.bytes: dict[UUID, bytes] = {}
         self.texts: dict[UUID, str] = {}
         self.jobs: list[tuple[UUID, IngestProgress]] = []
+        self.job_groups: dict[UUID, UUID] = {}  # a job that is not here shows everywhere
+        self.refuses: dict[str, CoachError] = {}  # names of files whose upload raises
         self.report: Report | None = None
         self.settings_rows: list[tuple[str, str, str]] = []
         self.asked: list[Any] = []
@@ -352,9 +354,14 @@ class FakeCoach:
         require(actor, "knowledge.write")
         if collection_id not in self.groups:
             raise CollectionNotFound
+        if name in self.refuses:
+            raise self.refuses[name]
         raw = data if isinstance(data, bytes) else data.read_bytes()
         job = new_id()
-        if not raw:
+        self.job_groups[job] = collection_id
+        if len(raw) > self.largest_upload():
+            progress = IngestProgress(None, name, "failed", error="The file has 25.1 MB; 25 MB is the most.")
+        elif not raw:
             progress = IngestProgress(None, name, "failed", error="The file is empty (0 bytes).")
         else:
             if replace:
@@ -364,8 +371,11 @@ class FakeCoach:
         self.jobs.append((job, progress))
         return job
 
-    def uploads(self, actor: Actor) -> list[tuple[UUID, IngestProgress]]:
-        return list(self.jobs)
+    def largest_upload(self) -> int:
+        return 25_000_000
+
+    def uploads(self, actor: Actor, collection_id: UUID | None = None) -> list[tuple[UUID, IngestProgress]]:
+        return [j for j in self.jobs if collection_id in (None, self.job_groups.get(j[0], collection_id))]
 
     def delete_document(self, actor: Actor, document_id: UUID) -> None:
         require(actor, "knowledge.write")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import tomllib
 from collections.abc import Iterator
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from coach_core.types import Collection, IngestProgress, new_id
+from coach_core.errors import FileError
+from coach_core.settings import Settings
+from coach_core.types import Actor, Collection, IngestProgress, Persona, new_id
 from tests.ui import fake_admin
 from tests.ui.fake_admin import FakeCoach, draft, open_alone, open_page, press, shown
 
@@ -77,6 +80,75 @@ def test_a_file_on_its_way_shows_its_stage_and_count(fake: FakeCoach, college: C
     fake.jobs[0] = (fake.jobs[0][0], IngestProgress(None, "big.pdf", "ready", 9, 9, duplicate=True))
     at.run()
     assert "was here already" in shown(at)
+
+
+def test_of_files_dropped_together_each_that_is_refused_says_why(fake: FakeCoach, college: Collection) -> None:
+    fake.refuses["odd.txt"] = FileError("The disk said no.")
+    big = b"x" * 25_100_000
+    at = drop(
+        open_page("knowledge"),
+        ("odd.txt", b"x", "text/plain"),
+        ("big.txt", big, "text/plain"),
+        ("small.md", b"one", "text/markdown"),
+    )
+    assert "odd.txt: The disk said no." in shown(at)
+    assert "big.txt" in shown(at) and "25 MB is the most" in shown(at)
+    assert "small.md" in [d.name for d in fake.papers.values()]
+    assert "at most 25.0 MB each" in at.file_uploader[0].label
+
+
+def test_the_browser_lets_files_pass_that_the_app_then_refuses_with_a_sentence() -> None:
+    config = tomllib.loads((fake_admin.ROOT / ".streamlit" / "config.toml").read_text())
+    assert config["server"]["maxUploadSize"] >= 4 * Settings.model_fields["upload_mb"].default
+
+
+def test_an_upload_is_shown_in_its_own_collection_alone(fake: FakeCoach, college: Collection) -> None:
+    fake.create_collection(fake.owner(), "Other")
+    files = [(f"void{n}.txt", b"", "text/plain") for n in (1, 2)]
+    at = drop(open_page("knowledge"), *files)
+    assert "void1.txt" in shown(at)
+    at.radio(key="in").set_value("Other").run()
+    assert "void1.txt" not in shown(at)
+    at.switch_page("../../pages/personas.py")
+    at.query_params["edit"] = "career-coach"
+    at.run()
+    assert "Career coach" in shown(at) and "void1.txt" not in shown(at)
+    at = press(open_page("knowledge"), "Clear all failed")
+    assert not fake.jobs and "void" not in shown(at)
+
+
+def test_what_is_found_by_meaning_is_counted_in_the_chosen_collection(fake: FakeCoach, college: Collection) -> None:
+    fake.put(fake.create_collection(fake.owner(), "Other"), "a.md", "one\ntwo\nthree\nfour")
+    at = open_page("knowledge")
+    at.radio(key="in").set_value("Other").run()
+    assert "All 4 passages are found by words and by meaning" in shown(at)
+
+
+def test_a_file_name_that_is_not_the_title_is_shown(fake: FakeCoach, college: Collection) -> None:
+    assert "File" not in open_page("knowledge").dataframe[0].value
+    paper = fake.put(college, "ch-04_final.pdf", "A week has seven days")
+    fake.papers[paper.id] = dataclasses.replace(paper, title="Planning the week")
+    table = open_page("knowledge").dataframe[0].value
+    assert list(table["File"]) == ["", "", "ch-04_final.pdf"]
+    assert list(table).index("Added by") < 6 and list(table).index("Size") < 6, "seen without scrolling"
+
+
+def test_once_a_file_is_in_the_counts_of_the_list_are_new(
+    fake: FakeCoach, college: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = new_id()
+    fake.jobs.append((job, IngestProgress(None, "big.md", "reading")))
+    before = fake.personas
+
+    def ends_meanwhile(actor: Actor) -> list[Persona]:
+        if fake.jobs[0][1].stage == "reading":
+            paper = fake.put(college, "big.md", "one")
+            fake.jobs[0] = (job, IngestProgress(paper.id, "big.md", "ready", 1, 1))
+        return before(actor)
+
+    monkeypatch.setattr(fake, "personas", ends_meanwhile)
+    at = open_page("knowledge")
+    assert list(at.radio(key="in").proto.captions) == ["3 documents"]
 
 
 def test_a_collection_is_made_with_its_licence_and_chosen(fake: FakeCoach) -> None:
