@@ -71,6 +71,8 @@ class Extractive:
             body = say.hello
         else:
             body = self._answer_from(question, request.passages, say)
+        if any(part.kind == "image" for part in request.question.parts):
+            body = f"{say.picture}\n\n{body}"
         return body if request.history else f"{body}\n\n{connect(language)}"
 
     def _answer_from(self, question: str, passages: Sequence[Passage], say: Phrases) -> str:

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Phrases:
-    """`lead` opens an answer, `nearest` what comes near one; `nothing` says that the documents hold no answer,
+    """`lead` opens an answer, `nearest` what comes near one; `picture` says that none can be looked at; `nothing` says that the documents hold no answer,
     `hello` answers what asks nothing; `connect` says once a thread that no model is connected."""
 
     lead: str
     nearest: str
+    picture: str
     nothing: str
     hello: str
     connect: str
@@ -26,6 +27,7 @@ _PHRASES = {
     "en": Phrases(
         lead="This is what the documents say:",
         nearest="The documents hold no direct answer to this. The nearest they come to it:",
+        picture="*A picture cannot be looked at without a language model.*",
         nothing="The documents I can read hold no answer to this. Try other words, or add a document that "
         "covers it on the Knowledge page.",
         hello="Hello. Ask me a question, and I quote what the documents say about it.",
@@ -35,6 +37,7 @@ _PHRASES = {
     "es": Phrases(
         lead="Esto dicen los documentos:",
         nearest="Los documentos no responden directamente a esto. Lo más cercano:",
+        picture="*Sin un modelo de lenguaje no se puede mirar una imagen.*",
         nothing="Los documentos que puedo leer no contienen una respuesta a esto. Pruebe con otras palabras "
         "o añada un documento que lo trate en la página «Knowledge».",
         hello="Hola. Hágame una pregunta y citaré lo que dicen los documentos.",
@@ -45,6 +48,7 @@ _PHRASES = {
     "de": Phrases(
         lead="Das sagen die Dokumente:",
         nearest="Die Dokumente beantworten das nicht unmittelbar. Am nächsten kommt:",
+        picture="*Ohne Sprachmodell kann ich ein Bild nicht ansehen.*",
         nothing="Die Dokumente, die ich lesen kann, enthalten darauf keine Antwort. Versuchen Sie andere "
         "Wörter, oder fügen Sie auf der Seite „Knowledge“ ein passendes Dokument hinzu.",
         hello="Guten Tag. Stellen Sie mir eine Frage, und ich zitiere, was die Dokumente dazu sagen.",
@@ -55,6 +59,7 @@ _PHRASES = {
     "fr": Phrases(
         lead="Voici ce que disent les documents :",
         nearest="Les documents n’y répondent pas directement. Le plus proche :",
+        picture="*Sans modèle de langage, une image ne peut pas être regardée.*",
         nothing="Les documents que je peux lire ne contiennent pas de réponse à cela. Essayez d’autres mots, "
         "ou ajoutez un document sur ce sujet à la page « Knowledge ».",
         hello="Bonjour. Posez-moi une question, et je citerai ce que disent les documents.",
@@ -65,6 +70,7 @@ _PHRASES = {
     "it": Phrases(
         lead="Ecco che cosa dicono i documenti:",
         nearest="I documenti non rispondono direttamente. Il più vicino:",
+        picture="*Senza un modello linguistico non posso guardare un’immagine.*",
         nothing="I documenti che posso leggere non contengono una risposta. Provi con altre parole, o "
         "aggiunga un documento sul tema nella pagina «Knowledge».",
         hello="Buongiorno. Mi faccia una domanda e citerò ciò che dicono i documenti.",
@@ -74,6 +80,7 @@ _PHRASES = {
     "pt": Phrases(
         lead="Isto é o que dizem os documentos:",
         nearest="Os documentos não respondem diretamente a isto. O mais próximo:",
+        picture="*Sem um modelo de linguagem, não é possível ver uma imagem.*",
         nothing="Os documentos que posso ler não têm resposta para isso. Tente outras palavras, ou adicione "
         "um documento sobre o tema na página «Knowledge».",
         hello="Olá. Faça-me uma pergunta e citarei o que dizem os documentos.",
@@ -84,6 +91,7 @@ _PHRASES = {
     "zh": Phrases(
         lead="文档中是这样说的：",
         nearest="文档中没有对此的直接回答。最接近的是：",
+        picture="*没有语言模型就无法查看图片。*",
         nothing="我能读到的文档中没有这个问题的答案。请换个说法，或在“Knowledge”页面添加相关文档。",
         hello="你好。请提出一个问题，我会引用文档中的相关内容。",
         connect="*目前没有连接语言模型，因此我逐字引用文档。若想得到组织好的回答，请把 {0} 写入文件 {1}，"
@@ -92,6 +100,7 @@ _PHRASES = {
     "ar": Phrases(
         lead="هذا ما تقوله الوثائق:",
         nearest="لا تجيب الوثائق عن هذا مباشرة. أقرب ما فيها:",
+        picture="*لا يمكن النظر في صورة دون نموذج لغوي.*",
         nothing="الوثائق التي أستطيع قراءتها لا تتضمن جوابًا عن هذا السؤال. جرّب كلمات أخرى، أو أضف وثيقة تتناوله "
         "في صفحة «Knowledge».",
         hello="مرحبًا. اطرح عليّ سؤالًا وسأقتبس ما تقوله الوثائق عنه.",

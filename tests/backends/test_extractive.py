@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from coach_core.backends import Endpoint, build
 from coach_core.backends.fit import UNRELATED, coverage, judge, missing_names
 from coach_core.backends.phrases import _PHRASES, connect, phrases
+from coach_core.types import Part
 from tests.backends.conftest import message, passage, play, request, text_of
 
 SLEEP = passage(
@@ -196,3 +198,24 @@ def test_what_only_comes_near_is_said_to() -> None:
     backend = build("extractive", Endpoint("extractive"), score=_fixed(0.45, 0.45))
     text = text_of(play(backend, request("Why then?", passages=(passage(" ".join(sentences * 20)),))))
     assert text.startswith(phrases("en").nearest) and set(cited(text)) == {1}
+
+
+def test_a_picture_is_said_to_be_out_of_reach() -> None:
+    asked = request(QUESTION, passages=(SLEEP,))
+    shown = replace(asked, question=replace(asked.question, parts=(*asked.question.parts, Part("image", name="a.png"))))
+    backend = build("extractive", Endpoint("extractive"), score=score)
+    assert text_of(play(backend, shown)).startswith(phrases("en").picture)
+    assert phrases("en").picture not in text_of(play(backend, asked))
+
+
+def test_the_frame_speaks_the_language_of_this_question() -> None:
+    before = (message("¿Cómo puedo dormir mejor por la noche?"), message("Así.", "assistant"))
+    assert answer(QUESTION, SLEEP, history=before).startswith(phrases("en").lead)
+
+
+def test_rows_of_a_table_are_not_quoted() -> None:
+    table = passage(
+        "| goal | good |\n| --- | --- |\n| sleep better | No |\n\nTo sleep better, go to bed early.", "Table"
+    )
+    text = answer("How can I sleep better?", table)
+    assert "go to bed early" in text and "|" not in text
