@@ -10,8 +10,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Phrases:
-    """`lead` opens an answer, `nearest` what comes near one; `picture` says that none can be looked at; `nothing` says that the documents hold no answer,
-    `hello` answers what asks nothing; `connect` says once a thread that no model is connected."""
+    """What is said in which case.
+
+    `lead` opens an answer, `nearest` what only comes near one; `picture` says that none can be looked at,
+    `nothing` that the documents hold no answer; `hello` answers what asks nothing; `connect` says once a
+    thread that no model is connected.
+    """
 
     lead: str
     nearest: str
