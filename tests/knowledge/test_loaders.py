@@ -131,6 +131,7 @@ def test_csv_of_real_answers_keeps_question_and_answer_together() -> None:
     assert 'something psychologists have termed "triangulation"' in first.text
     assert "<p>" not in first.text and "https://" not in first.text and "5566fab2a64752d71ec3ca69" not in first.text
     assert "Topics: Family Conflict" in first.text
+    assert not any("pvotes" in b.text for b in loaded.blocks)
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
@@ -143,6 +144,26 @@ def test_csv_of_any_spreadsheet(delimiter: str, encoding: str) -> None:
         (2, "Jürgen", "Jürgen\nGröße: 1\nNotiz: früh, müde"),
         (3, "Zoë", "Zoë\nGröße: 2\nNotiz: später; wacher | heute"),
     ]
+
+
+def test_csv_columns_without_words_are_left_out() -> None:
+    said = "The heron waits for the tide to turn before it walks into the shallow water of the bay. "
+    rows = [f"{n},7f3a{n}c,{said}{n},{n}.5,shore.example/q/{n},{'high' if n > 2 else 12}" for n in range(1, 5)]
+    table = "question_id,key,answer,weight,address,level\n" + "\n".join(rows)
+    assert [(b.section, b.text) for b in load(table.encode(), "x.csv").blocks] == [
+        ("", f"{said}{n}\nLevel: {'high' if n > 2 else 12}") for n in range(1, 5)
+    ]
+    short = load(b"name,upvotes,viewCount\nHeron,3,10\nGull,4,11\n", "x.csv")
+    assert [b.text for b in short.blocks] == ["Heron", "Gull"]
+
+
+def test_csv_keeps_numbers_that_are_what_it_tells() -> None:
+    assert [b.text for b in load(b"Item,Amount\nRent,950\nFood,310\n", "x.csv").blocks] == [
+        "Item: Rent\nAmount: 950",
+        "Item: Food\nAmount: 310",
+    ]
+    assert [b.text for b in load(b"id,views\n1,20\n2,30\n", "x.csv").blocks] == ["Id: 1\nViews: 20", "Id: 2\nViews: 30"]
+    assert [b.text for b in load(b"word\ndecade\nfacade\n", "x.csv").blocks] == ["Word: decade", "Word: facade"]
 
 
 def test_csv_without_a_header() -> None:
@@ -212,6 +233,43 @@ def test_html_without_scripts_and_navigation() -> None:
         ("Rest > Naps", "Day | Hours\nMonday | 8"),
         ("Rest > Naps", "Read on"),
     ]
+
+
+def test_html_without_the_menus_of_its_site() -> None:
+    page = """<!doctype html><html><head><title>Tides</title></head><body>
+    <a class="mw-jump-link" href="#content">Jump to content</a><a href="#main">Skip to the main content</a>
+    <div class="page"><header><a href="/">Shore</a><div role="search"><input><a href="/s">Search</a></div></header>
+    <div class="tabs"><ul><li><a href="/a">Article</a></li><li><a href="/t">Talk</a></li></ul></div>
+    <div id="p-views" class="vector-menu"><div><ul><li><a href="/e">Edit source</a></li></ul></div></div>
+    <main id="content"><article><header><h1>Tides</h1><nav><a href="/fr">French</a></nav></header>
+    <p>They turn twice a day.</p><button>Share</button><label>Toggle</label>
+    <blockquote><p>Wait.</p><footer>A sailor</footer></blockquote>
+    <h2>Kinds</h2><ul><li><a href="/spring">Spring</a></li><li><a href="/neap">Neap</a></li></ul>
+    <aside><h2>Related</h2><p>Moons for sale.</p></aside></article></main>
+    <aside><ul><li>Popular</li></ul></aside><footer><p>Imprint</p></footer></div></body></html>"""
+    loaded = load(page.encode(), "page.html")
+    assert [(b.section, b.text) for b in loaded.blocks] == [
+        ("Tides", "Tides"),
+        ("Tides", "They turn twice a day."),
+        ("Tides", "Wait."),
+        ("Tides", "A sailor"),
+        ("Tides > Kinds", "Kinds"),
+        ("Tides > Kinds", "- Spring\n- Neap"),
+    ]
+
+
+def test_html_that_stands_in_a_form_or_a_header_is_kept() -> None:
+    page = b"<html><body><form><label>Name</label><main><p>They turn twice a day.</p></main></form></body></html>"
+    assert [b.text for b in load(page, "x.html").blocks] == ["They turn twice a day."]
+    page = b"<html><body><div><header><h1>Tides</h1><ul><li>Home</ul></header><p>They turn.</p></div></body></html>"
+    assert [b.text for b in load(page, "x.html").blocks] == ["Tides", "They turn."]
+
+
+def test_asides_and_footers_of_a_book_are_its_text() -> None:
+    page = """<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml"
+    xmlns:epub="http://www.idpf.org/2007/ops"><head><title>Letters</title></head><body><section>
+    <p>The tide is in.</p><aside><p>It was not.</p></aside><footer><p>Yours, Ada</p></footer></section></body></html>"""
+    assert [b.text for b in load(page.encode(), "x.xhtml").blocks] == ["The tide is in.", "It was not.", "Yours, Ada"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "cp1252"])

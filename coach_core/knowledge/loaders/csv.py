@@ -1,7 +1,8 @@
 """Tables: each row is a unit with its number, its cells told with the names of their columns.
 
 Invariant: a row's number is the one a spreadsheet shows (the header is row 1), counted in records.
-Addresses and opaque ids say nothing to a search and are left out; HTML in cells is reduced to its words.
+Addresses and opaque ids say nothing to a search and are left out, and so are columns of nothing but counts
+beside texts; never all columns. HTML in cells is reduced to its words.
 The cell that names a row (a title, question, name or subject) becomes its section.
 """
 
@@ -25,6 +26,9 @@ _NAMING = re.compile(
 )
 _NOISE = re.compile(r"(https?://|www\.)\S+|[0-9a-f]{16,}|[0-9a-f-]{36}|\s*", re.I)
 _NUMBER = re.compile(r"[-+]?[\d.,]+%?")
+_ADDRESS = re.compile(r"(?:https?://|www\.)\S+|[\w-]+(?:\.[\w-]+)+/\S*", re.I)
+_ID = re.compile(r"[0-9a-f]{5,}|[0-9a-f-]{36}", re.I)
+_COUNT = re.compile(r"\b(?:ids?|uuid|(?:up|down)votes?|likes?|views?|retweets?|clicks?)\b", re.I)
 _TAG = re.compile(r"<[a-zA-Z/!][^>]*>|&#?\w+;")
 _WORDS_APART = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[_\-]+")
 
@@ -35,8 +39,9 @@ def load(data: bytes, name: str) -> Loaded:
     header, body = (first, rows) if _is_header(first) else ([], _with(first, rows))
     labels = [_label(h) for h in header]
     table = [(number, row) for number, row in enumerate(body, 2 if header else 1) if any(c.strip() for c in row)]
-    naming = _naming(header, [row for _, row in table[:50]])
-    blocks = (_block(labels, row, number, naming) for number, row in table)
+    silent = _silent(labels, [row for _, row in table])
+    naming = _naming(header, [row for _, row in table[:50]], silent)
+    blocks = (_block(labels, row, number, naming, silent) for number, row in table)
     return Loaded("", tuple(b for b in blocks if b.text))
 
 
@@ -81,20 +86,54 @@ def _with(first: list[str], rest: Iterator[list[str]]) -> Iterator[list[str]]:
     yield from rest
 
 
-def _naming(header: Sequence[str], rows: Sequence[Sequence[str]]) -> int | None:
+def _silent(labels: Sequence[str], rows: Sequence[Sequence[str]]) -> set[int]:
+    """Columns that add nothing to a passage: addresses, ids, and counts (any numbers, beside texts).
+
+    In a table of short cells numbers are what it tells ("Rent, 950"), but for columns that are called a count.
+    """
+    columns: dict[int, list[str]] = {}
+    for row in rows:
+        for at, cell in enumerate(row):
+            if said := cell.strip():
+                columns.setdefault(at, []).append(said)
+    texts = any(sum(map(len, cells)) >= _LONG * len(cells) for cells in columns.values() if not _opaque(cells))
+    silent: set[int] = set()
+    for at, cells in columns.items():
+        counts = all(_NUMBER.fullmatch(c) for c in cells)
+        if _opaque(cells) or (counts and (texts or (at < len(labels) and _COUNT.search(labels[at])))):
+            silent.add(at)
+    return silent if len(silent) < len(columns) else set()
+
+
+def _opaque(cells: Sequence[str]) -> bool:
+    """Whether all are addresses, or all ids; a word may be of hexadecimal digits too, and a number is one."""
+    if all(_ADDRESS.fullmatch(part.rstrip(",;")) for c in cells for part in c.split()):
+        return True
+    return (
+        all(_ID.fullmatch(c) for c in cells)
+        and sum(any(d.isdigit() for d in c) for c in cells) * 2 > len(cells)
+        and any(d.isalpha() for c in cells for d in c)
+    )
+
+
+def _naming(header: Sequence[str], rows: Sequence[Sequence[str]], silent: set[int]) -> int | None:
     """The column whose cells name their rows: mostly filled, short, and called so."""
     for at, called in enumerate(header):
         cells = [row[at].strip() for row in rows if at < len(row)]
         filled = [c for c in cells if c and not _NOISE.fullmatch(c)]
+        if at in silent:
+            continue
         if _NAMING.search(called) and len(filled) * 2 > len(cells) and sum(map(len, filled)) < 150 * len(filled):
             return at
     return None
 
 
-def _block(labels: Sequence[str], row: Sequence[str], number: int, naming: int | None) -> Block:
+def _block(labels: Sequence[str], row: Sequence[str], number: int, naming: int | None, silent: set[int]) -> Block:
     lines: list[str] = []
     section = ""
     for at, cell in enumerate(row):
+        if at in silent:
+            continue
         said = plain_text(cell) if _TAG.search(cell) else cell.strip()
         if _NOISE.fullmatch(said):
             continue

@@ -1,6 +1,7 @@
 """Web pages and the XHTML of books: the words a reader sees, under their headings.
 
-Invariant: nothing of a script, a style sheet, a form or the page's navigation becomes text.
+Invariant: nothing of a script, a style sheet, a form or the page's navigation becomes text; a form or a
+header that holds what the page is about is not one.
 """
 
 from __future__ import annotations
@@ -17,7 +18,12 @@ from coach_core.knowledge.loaders.outline import Outline
 _DROPPED = (
     "script, style, noscript, template, nav, form, iframe, object, svg, button, select, [hidden], [aria-hidden=true]"
 )
+_CONTROLS = "label, input, textarea, dialog, search, [role=search], [role=menu], [role=menubar], [role=toolbar]"
 _PAGE_FRAME = "body > header, body > footer, body > aside, [role=navigation], [role=banner], [role=contentinfo]"
+_FRAMES = "header, footer, aside"  # of a site's page, wherever they stand; of a book they are its text
+_BOOK = "http://www.idpf.org/2007/ops"
+_SKIP = re.compile(r"(?:jump|skip) (?:to|over)\b.{0,40}", re.I)
+_MENU = re.compile(r"menu|navi|\bnav|nav(?:bar|list)?\b|breadcrumb|toolbar|sidebar", re.I)
 _BLOCK_TAGS = (
     "address article aside blockquote body center dd details div dl dt fieldset figcaption figure footer header hr "
     "html li main ol p pre section summary table tbody td tfoot th thead tr ul caption"
@@ -30,10 +36,14 @@ _SPACES = re.compile(r"[ \t\n\r\f\v\u00a0]+")
 
 
 def load(data: bytes, name: str) -> Loaded:
-    tree = LexborHTMLParser(_EMPTY_PAIR.sub(r"<\1\2></\1>", _text(data)))
+    text = _text(data)
+    tree = LexborHTMLParser(_EMPTY_PAIR.sub(r"<\1\2></\1>", text))
     title = tree.css_first("title")
-    for node in tree.css(f"{_DROPPED}, {_PAGE_FRAME}"):
-        node.decompose()
+    for node in _inner_first(tree, f"{_DROPPED}, {_CONTROLS}, {_PAGE_FRAME}"):
+        if node.tag != "form" or node.css_first("main, article, h1") is None:  # some pages are one form
+            node.decompose()
+    if _BOOK not in text:
+        _drop_menus(tree)
     for node in tree.css("a"):
         if "noteref" in (node.attributes.get("epub:type") or "") or node.attributes.get("role") == "doc-noteref":
             node.decompose()
@@ -43,6 +53,54 @@ def load(data: bytes, name: str) -> Loaded:
     heading = tree.css_first("h1")
     named = titled(title.text()) if title else ""
     return Loaded(named or (_tidy(heading.text()) if heading else ""), tuple(reader.outline.blocks))
+
+
+def _inner_first(tree: Any, selector: str) -> list[Any]:
+    """So that none is taken from what is gone already."""
+    return list(reversed(tree.css(selector)))
+
+
+def _drop_menus(tree: Any) -> None:
+    """What a site has around each of its pages."""
+    for node in _inner_first(tree, _FRAMES):
+        if node.tag == "header" and node.css_first("h1, h2, h3, h4, h5, h6") is not None:
+            inside = _within(node, ("main", "article", "section"))
+            if inside or len(tree.css("h1")) == len(node.css("h1")):
+                for menu in _inner_first(node, "ul, ol"):
+                    menu.decompose()
+                continue
+        if node.tag != "footer" or not _within(node, ("blockquote", "figure")):
+            node.decompose()
+    for node in _inner_first(tree, "a[href^='#']"):
+        if _SKIP.fullmatch(_tidy(node.text())):
+            node.decompose()
+    for node in _inner_first(tree, "ul, ol"):
+        if _menu(node):
+            node.decompose()
+
+
+def _menu(node: Any) -> bool:
+    """A list of links alone, in what is called a menu, or of one word each beside the page's text."""
+    if node.css_first("li ul, li ol") is not None:  # an inner menu went before
+        return False
+    items = [_tidy(item.text()) for item in node.css("li")]
+    links = [_tidy(link.text()) for link in node.css("a")]
+    if not items or [i for i in items if i] != [link for link in links if link]:
+        return False
+    near: list[Any] = [node]
+    while len(near) < 4 and near[-1].parent is not None and near[-1].parent.tag not in ("body", "main", "article"):
+        near.append(near[-1].parent)
+    called = " ".join(f"{n.attributes.get('class') or ''} {n.attributes.get('id') or ''}" for n in near)
+    if _MENU.search(called):
+        return True
+    return len(items) > 1 and all(" " not in i for i in items) and not _within(node, ("main", "article"))
+
+
+def _within(node: Any, tags: tuple[str, ...]) -> bool:
+    while (node := node.parent) is not None:
+        if node.tag in tags:
+            return True
+    return False
 
 
 def plain_text(fragment: str) -> str:
