@@ -12,9 +12,10 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import AfterValidator, AliasGenerator, BeforeValidator, Field, PrivateAttr, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -185,7 +186,7 @@ class Settings(BaseSettings):
             try:
                 self.check(name, value)
             except BadSetting as error:
-                problems[name] = error.sentence
+                problems[name] = f"{variable(name)} in the settings table cannot be used. {error.sentence}"
                 continue
             values[name] = value
             sources[name] = "settings table"
@@ -201,7 +202,10 @@ class Settings(BaseSettings):
         if name in NOT_IN_TABLE:
             raise BadSetting(f"{variable(name)} is set in the environment or in .env only, never on a page.")
         if value != "":
-            cls._checked({name: value}, {name: "settings table"})
+            try:
+                cls(**{name: value})
+            except ValidationError as error:
+                raise BadSetting(_choose(cls.model_fields[name], error)) from None
 
     @property
     def sources(self) -> Mapping[str, str]:
@@ -273,6 +277,21 @@ def _unknown(path: Path) -> dict[str, str]:
         for name in names
         if name.startswith("COACH_") and name not in known
     }
+
+
+def _choose(field: FieldInfo, error: ValidationError) -> str:
+    """What to choose instead, for a person who looks at the field."""
+    if get_origin(field.annotation) is Literal:
+        return f"Choose one of {', '.join(map(str, get_args(field.annotation)))}."
+    if field.annotation not in (int, float):
+        text = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ").rstrip(".")
+        return f"Choose another value: {text[:1].lower()}{text[1:]}."
+    low = next((m.ge for m in field.metadata if hasattr(m, "ge")), None)
+    high = next((m.le for m in field.metadata if hasattr(m, "le")), None)
+    kind = "whole number" if field.annotation is int else "number"
+    if low is None:
+        return "Choose a number of seconds above 0, at most 86,400."
+    return f"Choose a {kind} from {low:,} " + ("up." if high is None else f"to {high:,}.")
 
 
 def _sentence(error: ValidationError, sources: Mapping[str, str]) -> str:

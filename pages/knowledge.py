@@ -163,9 +163,9 @@ def _table(documents: Sequence[Document]) -> list[Document]:
     }
     frame = pd.DataFrame(rows)
     frame["Pages"] = frame["Pages"].astype("Int64")
-    if frame["Pages"].isna().all():
+    if all(d.pages is None for d in documents):
         del frame["Pages"]
-    if not frame["File"].any():
+    if not any(row["File"] for row in rows):
         del frame["File"]
     state = st.dataframe(
         frame, hide_index=True, height="content" if len(rows) <= 15 else 560, on_select="rerun", placeholder="",

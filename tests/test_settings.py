@@ -159,6 +159,21 @@ def test_a_bad_row_of_the_table_is_left_out_and_named(config: Path) -> None:
     Settings.check("passages", "")
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("passages", "many", "Choose a whole number from 0 to 100."),
+        ("passages", "-1", "Choose a whole number from 0 to 100."),
+        ("temperature", "hot", "Choose a number from 0 to 2."),
+        ("token_timeout", "0", "Choose a number of seconds above 0, at most 86,400."),
+    ],
+)
+def test_on_the_page_a_bad_value_says_what_to_choose(name: str, value: str, sentence: str) -> None:
+    with pytest.raises(BadSetting) as told:
+        Settings.check(name, value)
+    assert told.value.sentence == sentence
+
+
 def test_a_row_taken_out_of_the_table_is_gone(config: Path) -> None:
     base = Settings.load(config=config, memories=1)
     assert base.with_table({"passages": "3"}).with_table({}).passages == 8

@@ -79,7 +79,7 @@ def run() -> None:
 
     hidden = st.Page(home, title="Coach", default=True, visibility="hidden", url_path="home")
     refused = [
-        st.Page(_refusal(action), title=title, url_path=name, visibility="hidden")
+        st.Page(_refusal(action, by_name), title=title, url_path=name, visibility="hidden")
         for entries in SECTIONS.values()
         for name, title, _, action in entries
         if not access.allowed(actor.role, action)
@@ -94,11 +94,14 @@ def run() -> None:
         page.run()
 
 
-def _refusal(action: access.Action) -> Callable[[], None]:
-    """What stands in the place of a page that the role may not open: why, not that there is no such page."""
+def _refusal(action: access.Action, by_name: Mapping[str, Page]) -> Callable[[], None]:
+    """What stands in the place of a page that the role may not open: why, and the way to one that it may."""
 
     def refuse() -> None:
-        access.require(shared.actor(), action)
+        with shared.guard():
+            access.require(shared.actor(), action)
+        for first in list(by_name.values())[:1]:
+            st.page_link(first, label=f"Go to {first.title}", icon=first.icon, query_params=_only_profile())
 
     return refuse
 

@@ -20,7 +20,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from coach_core.access import require
-from coach_core.errors import BadSetting, CoachError, CollectionNotFound, DocumentNotFound, NameTaken, PersonaNotFound
+from coach_core.errors import CoachError, CollectionNotFound, DocumentNotFound, NameTaken, PersonaNotFound
+from coach_core.settings import Settings
 from coach_core.types import (
     Actor,
     BackendInfo,
@@ -462,8 +463,7 @@ class FakeCoach:
 
     def change_setting(self, actor: Actor, name: str, value: str) -> None:
         require(actor, "settings")
-        if value == "bad":
-            raise BadSetting(f"{name} cannot be {value}.")
+        Settings.check(name, value)
         rows = [(n, value if n == name else v, "settings table" if n == name else w) for n, v, w in self.settings_rows]
         self.settings_rows = rows
 

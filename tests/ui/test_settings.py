@@ -62,7 +62,7 @@ def test_a_value_is_changed_and_a_bad_one_is_a_sentence(fake: FakeCoach) -> None
     assert at.text_input(key="setting_value").value == "12"
     at.text_input(key="setting_value").set_value("bad")
     press(at, "Save")
-    assert "history_messages cannot be bad." in shown(at)
+    assert "Choose a whole number from 0 to 1,000." in shown(at) and "start again" not in shown(at)
     at.text_input(key="setting_value").set_value("16")
     press(at, "Save")
     assert ("history_messages", "16", "settings table") in fake.settings_rows and not at.error
@@ -100,6 +100,7 @@ def test_who_may_not_is_told(fake: FakeCoach, role: str) -> None:
         ("coach", "personas", "Only an admin can change personas"),
         ("client", "live_metrics", "Your role cannot see the numbers"),
         ("stakeholder", "chat", "Your role cannot chat"),
+        ("stakeholder", "threads", "Your role cannot read threads"),
     ],
 )
 def test_a_link_to_a_page_of_others_says_why_not(fake: FakeCoach, role: str, name: str, sentence: str) -> None:
@@ -107,6 +108,9 @@ def test_a_link_to_a_page_of_others_says_why_not(fake: FakeCoach, role: str, nam
     at.session_state["_profile_id"] = fake.users[role].id  # type: ignore[index]
     at.switch_page(f"../../pages/{name}.py").run()
     assert [e.value.split(".")[0] for e in at.error] == [sentence] and not at.title
+    first = "Live metrics" if role == "stakeholder" else "Chat"
+    links = [link.proto.label for link in at.main.get("page_link")]
+    assert links == [f"Go to {first}"], "never a dead end"
 
 
 def test_the_fake_is_called_as_the_coach_is() -> None:
