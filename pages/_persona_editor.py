@@ -306,7 +306,13 @@ def _upload(coach: Coach, actor: Actor, persona: Persona, field: str) -> None:
     _uploads.drop(f"Give {shared.escape(persona.name)} documents of its own", f"{field}_drop", into)
     own = _own(coach, actor, persona.name)
     look = 1.0 if _uploads.busy(coach, actor, own) else None
-    st.fragment(_uploads.progress, run_every=look, key="uploads")(coach, actor, own)
+    st.fragment(_progress, run_every=look, key="uploads")(coach, actor, own)
+
+
+def _progress(coach: Coach, actor: Actor, own: UUID | None) -> None:
+    _uploads.progress(coach, actor, own)
+    if shared.in_fragment():  # a whole run may hold a question for the trial, which must not be lost
+        _uploads.refresh(coach, actor)
 
 
 def _own(coach: Coach, actor: Actor, name: str) -> UUID | None:

@@ -58,12 +58,25 @@ def _send(key: str, into: Callable[[], UUID], replace: UUID | None) -> None:
 def busy(coach: Coach, actor: Actor, collection: UUID | None) -> bool:
     """Whether something is on its way, or waits in `collection` for its meaning: worth looking again soon."""
     documents = coach.documents(actor, collection) if collection else []
-    return _state(coach, actor)[0] or any(d.embedded < d.chunks for d in documents)
+    return _state(coach, actor)[0] or ended(coach, actor) or any(d.embedded < d.chunks for d in documents)
 
 
 def seen(coach: Coach, actor: Actor) -> None:
     """Remember what is on its way; call it where the page begins, before it counts documents."""
     st.session_state[SEEN] = _state(coach, actor)
+
+
+def ended(coach: Coach, actor: Actor) -> bool:
+    """Whether a file came in since the page was drawn: what it counted is old then."""
+    state, before = _state(coach, actor), st.session_state.get(SEEN)
+    return before is not None and bool(state[1] - before[1] or (before[0] and not state[0]))
+
+
+def refresh(coach: Coach, actor: Actor) -> None:
+    """Draw the whole page anew, once, when a file came in; last in a fragment, so that no click is lost."""
+    if ended(coach, actor):
+        seen(coach, actor)
+        st.rerun(scope="app")
 
 
 def _state(coach: Coach, actor: Actor) -> tuple[bool, frozenset[UUID]]:
@@ -74,23 +87,16 @@ def _state(coach: Coach, actor: Actor) -> tuple[bool, frozenset[UUID]]:
 
 
 def progress(coach: Coach, actor: Actor, collection: UUID | None) -> None:
-    """One line a file of `collection`, the newest first; call it inside a fragment.
-
-    Once a file is in, the whole page is drawn anew: what it counted elsewhere is old.
-    """
-    state, before = _state(coach, actor), st.session_state.get(SEEN)
-    if before is not None and (state[1] - before[1] or (before[0] and not state[0])):
-        st.session_state[SEEN] = state
-        st.rerun(scope="app")
+    """One line a file of `collection`, the newest first; call it inside a fragment."""
     if collection is None:
         return
     uploads = coach.uploads(actor, collection)
     for upload, step in reversed(uploads):
         with st.container(border=True, key=f"upload_{upload}", gap="xsmall"):
             _line(coach, actor, upload, step)
-    ended = [upload for upload, step in uploads if step.stage == "ready"]
-    if len(ended) > 1:
-        st.button("Clear those that are in", type="tertiary", on_click=_dismiss, args=(coach, actor, ended))
+    ready = [upload for upload, step in uploads if step.stage == "ready"]
+    if len(ready) > 1:
+        st.button("Clear those that are in", type="tertiary", on_click=_dismiss, args=(coach, actor, ready))
     failed = [upload for upload, step in uploads if step.stage == "failed"]
     if len(failed) > 1:
         st.button("Clear all failed", type="tertiary", on_click=_dismiss, args=(coach, actor, failed))

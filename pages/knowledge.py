@@ -114,18 +114,23 @@ def _documents(collection: Collection, writes: bool) -> None:
     """Files on their way, how far meaning is, and the table; looks again while something goes on."""
     with shared.guard():
         coach, actor = shared.coach(), shared.actor()
-        _uploads.progress(coach, actor, collection.id)
-        documents = coach.documents(actor, collection.id)
-        _meaning(sum(d.embedded for d in documents), sum(d.chunks for d in documents))
-        if not documents:
-            say = "Drop files above; each is read at once." if writes else "An admin has not added any yet."
-            with widgets.empty(":material/draft:", "No documents in this collection", say):
-                pass
-            return
-        bar = st.container(horizontal=True, vertical_alignment="center")
-        picked = _table(documents)
-        with bar:
-            _actions(picked, writes, len(documents))
+        _inside(coach, actor, collection, writes)
+        _uploads.refresh(coach, actor)
+
+
+def _inside(coach: Coach, actor: Actor, collection: Collection, writes: bool) -> None:
+    _uploads.progress(coach, actor, collection.id)
+    documents = coach.documents(actor, collection.id)
+    _meaning(sum(d.embedded for d in documents), sum(d.chunks for d in documents))
+    if not documents:
+        say = "Drop files above; each is read at once." if writes else "An admin has not added any yet."
+        with widgets.empty(":material/draft:", "No documents in this collection", say):
+            pass
+        return
+    bar = st.container(horizontal=True, vertical_alignment="center")
+    picked = _table(documents)
+    with bar:
+        _actions(picked, writes, len(documents))
 
 
 def _meaning(done: int, total: int) -> None:

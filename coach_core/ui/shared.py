@@ -142,7 +142,7 @@ def safely(function: Callable[_P, _R]) -> Callable[_P, _R | None]:
 def _draw_notice(kind: str, sentence: str) -> None:
     area: DeltaGenerator | None = st.session_state.get("_notice_area")
     shown: set[str] = st.session_state.setdefault("_shown", set())
-    if area is None or _in_fragment():
+    if area is None or in_fragment():
         area = st.container()
     elif sentence in shown:
         return
@@ -152,7 +152,8 @@ def _draw_notice(kind: str, sentence: str) -> None:
     draw(escape(sentence), icon=icons.get(kind, ":material/info:"))
 
 
-def _in_fragment() -> bool:
+def in_fragment() -> bool:
+    """Whether a fragment alone is run, not the whole page."""
     context = get_script_run_ctx(suppress_warning=True)
     return context is not None and bool(context.fragment_ids_this_run)
 
