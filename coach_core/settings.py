@@ -202,8 +202,9 @@ class Settings(BaseSettings):
         if name in NOT_IN_TABLE:
             raise BadSetting(f"{variable(name)} is set in the environment or in .env only, never on a page.")
         if value != "":
+            given: dict[str, Any] = {name: value}
             try:
-                cls(**{name: value})
+                cls(**given)
             except ValidationError as error:
                 raise BadSetting(_choose(cls.model_fields[name], error)) from None
 
@@ -283,12 +284,13 @@ def _choose(field: FieldInfo, error: ValidationError) -> str:
     """What to choose instead, for a person who looks at the field."""
     if get_origin(field.annotation) is Literal:
         return f"Choose one of {', '.join(map(str, get_args(field.annotation)))}."
-    if field.annotation not in (int, float):
+    wanted: Any = field.annotation
+    if wanted not in (int, float):
         text = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ").rstrip(".")
         return f"Choose another value: {text[:1].lower()}{text[1:]}."
     low = next((m.ge for m in field.metadata if hasattr(m, "ge")), None)
     high = next((m.le for m in field.metadata if hasattr(m, "le")), None)
-    kind = "whole number" if field.annotation is int else "number"
+    kind = "whole number" if wanted is int else "number"
     if low is None:
         return "Choose a number of seconds above 0, at most 86,400."
     return f"Choose a {kind} from {low:,} " + ("up." if high is None else f"to {high:,}.")
