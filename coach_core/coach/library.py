@@ -89,9 +89,6 @@ class Library(Base):
         path.write_bytes(data) if isinstance(data, bytes) else shutil.copyfile(data, path)
 
         def run(progress: Progress) -> Document:
-            size, most = path.stat().st_size, self.largest_upload()
-            if size > most:
-                raise FileTooLarge(f"The file has {size / 1e6:.1f} MB; {most / 1e6:.0f} MB is the most.")
             return self._take_in(actor, collection_id, name, path, progress, replace)
 
         return self._uploads.add(actor.user_id, collection_id, name, path, run)
@@ -164,6 +161,11 @@ class Library(Base):
         progress: Progress | None,
         replace: UUID | None,
     ) -> Document:
+        size, most = path.stat().st_size, self.largest_upload()
+        if size > most:
+            raise FileTooLarge(
+                f"The file has {size / 1e6:.1f} MB; {most / 1e6:.0f} MB is the most. Split it into parts."
+            )
         if replace is not None:
             document = self.knowledge.replace(replace, name, path, by=actor.name, progress=progress)
         else:

@@ -112,8 +112,12 @@ def test_a_file_that_cannot_be_read_is_not_attached(
         coach.attach(me, name, data)
 
 
-def test_a_file_that_is_too_large_is_told_its_size(make_coach: Callable[..., Coach]) -> None:
+def test_a_file_that_is_too_large_is_told_its_size(make_coach: Callable[..., Coach], tmp_path: Path) -> None:
     coach = make_coach(upload_mb=1)
+    path = tmp_path / "big.txt"
+    path.write_text("word " * 300_000)
+    with pytest.raises(FileTooLarge, match=r"1\.5 MB; 1 MB"):
+        coach.ingest(coach.owner(), coach.collections(coach.owner())[0].id, path.name, path)
     with pytest.raises(FileTooLarge, match=r"1\.5 MB; 1 MB"):
         coach.attach(coach.owner(), "a.txt", b"x" * 1_500_000)
 
