@@ -384,7 +384,7 @@ def test_deleting_asks_and_can_be_undone(run: Run) -> None:
         (("create", "--from", "{toml}"), "colour"),
         (("create", "--name", "X", "--instructions", "@/nowhere"), "cannot be read"),
         (("edit", "career"), "Nothing was changed"),
-        (("edit", "nobody", "--name", "X"), "does not exist"),
+        (("edit", "nobody", "--name", "X"), "no persona called"),
         (("restore", "career", "99"), ""),
         (("versions", "career", "--diff", "99"), "no version 99"),
         (("undelete", "nonsense"), "does not exist"),

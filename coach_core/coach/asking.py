@@ -61,13 +61,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What is asked: new `parts` below `parent_id`, or the question `question_id` once more.
+    """What is asked: new `parts` below `parent_id` (with `at_end`, at the end of the branch on show), or the
+    question `question_id` once more.
 
     `resume_of` is an answer to go on with; `backend` overrides the thread's choice for this turn.
     """
 
     parts: tuple[Part, ...] | None = None
     parent_id: UUID | None = None
+    at_end: bool = False
     question_id: UUID | None = None
     resume_of: Message | None = None
     backend: str | None = None
@@ -123,7 +125,7 @@ class Asking:
             thread_id,
             question=ask.parts,
             question_id=ask.question_id,
-            parent_id=ask.parent_id,
+            parent_id=thread.head_id if ask.at_end else ask.parent_id,
             backend=first,
             endpoint=self._backends.endpoint_name(first),
             model=self._model(persona, first),

@@ -125,9 +125,7 @@ class Conversations(Base):
     ) -> TurnRecord:
         """Ask `text` at the end of the branch on show. Raises EmptyMessage, MessageTooLong, TurnRunning."""
         access.require(actor, "chat")
-        parts = self._question(text, files)
-        thread = threads.get(self._db, actor, thread_id)
-        ask = Ask(parts=parts, parent_id=thread.head_id, backend=backend, key=key)
+        ask = Ask(parts=self._question(text, files), at_end=True, backend=backend, key=key)
         return self._asking.ask(actor, thread_id, ask)
 
     def edit(self, actor: Actor, message_id: UUID, text: str, *, backend: str | None = None) -> TurnRecord:
