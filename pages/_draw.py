@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
+from textwrap import shorten
 from uuid import UUID
 
 import streamlit as st
@@ -195,12 +196,18 @@ def sources(citations: Sequence[Citation], message_id: UUID, open_: Callable[[st
             )
 
 
+def _short(text: str, most: int) -> str:
+    """At most `most` characters, cut between words where there are any."""
+    line = shorten(text, most, placeholder="…")
+    return line if line != "…" else f"{text[: most - 1]}…"
+
+
 def place_of(citation: Citation) -> str:
     """Title, and page or section: "Session skills, p. 41"."""
-    title = citation.title if len(citation.title) <= 48 else f"{citation.title[:45].rstrip()}…"
+    title = _short(citation.title, 48)
     if citation.page is not None:
         return f"{title}, p. {citation.page}"
     if citation.row is not None:
         return f"{title}, row {citation.row}"
     section = citation.within.split(" > ")[-1]
-    return f"{title}, {section[:40]}" if section and section != citation.title else title
+    return f"{title}, {_short(section, 44)}" if section and section != citation.title else title

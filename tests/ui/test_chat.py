@@ -362,3 +362,15 @@ def test_an_answer_gone_on_with_begins_with_what_there_was() -> None:
 )
 def test_the_status_line_says_what_is_waited_for(event: Event, line: str | None) -> None:
     assert _draw.status_line(event) == (shared.escape(event.text) if line is None else line)
+
+
+def test_a_long_place_is_cut_between_words() -> None:
+    from pages import _draw
+
+    def of(title: str, section: str) -> str:
+        return _draw.place_of(dataclasses.replace(CITATION, title=title, section=section, page=None, row=None))
+
+    assert of("Sleep", "Tips to Improve the Quality of Your Sleep Tonight") == (
+        "Sleep, Tips to Improve the Quality of Your Sleep…"
+    )
+    assert of("x" * 60, "") == "x" * 47 + "…"
