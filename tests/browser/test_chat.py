@@ -320,6 +320,19 @@ def test_what_was_typed_survives_a_reload(app: App, page: Page) -> None:
     expect(field(page)).to_have_value("Half a thought")
 
 
+def test_a_draft_stays_with_its_thread(app: App, page: Page) -> None:
+    open_chat(page, app)
+    ask(page, "The thread with a draft")
+    finished(page)
+    field(page).fill("half a thought")
+    page.get_by_role("button", name="New chat").click()
+    expect(page).to_have_url(re.compile(r"/chat(\?(?!.*thread=).*)?$"))
+    expect(field(page)).to_have_value("")
+    page.locator(".st-key-recent").get_by_role("link", name="The thread with a draft").first.click()
+    expect(page.get_by_text("The thread with a draft").last).to_be_visible()
+    expect(field(page)).to_have_value("half a thought")
+
+
 def test_a_lost_connection_is_shown_and_what_was_typed_survives_it(own_app: App, context: BrowserContext) -> None:
     page = context.new_page()
     open_chat(page, own_app)
