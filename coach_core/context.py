@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from coach_core import tokens
@@ -145,8 +145,6 @@ def _words(message: Message) -> str:
 def _unmarked(message: Message) -> Message:
     if message.speaker != "assistant" or "[" not in message.text:
         return message
-    from dataclasses import replace
-
     parts = tuple(replace(p, text=_MARK.sub("", p.text)) if p.kind == "text" else p for p in message.parts)
     return replace(message, text=_MARK.sub("", message.text), parts=parts)
 

@@ -18,7 +18,7 @@ from uuid import UUID
 
 from coach_core.backends import Backend, Request
 from coach_core.context import gather, render_passages
-from coach_core.errors import BackendError, CoachError, EmptyAnswer, StreamCut, TimedOut
+from coach_core.errors import CoachError, EmptyAnswer, StreamCut, TimedOut
 from coach_core.types import Citation, Event, Message, Part, Passage, ToolSpec, Usage, new_id, now
 
 log = logging.getLogger(__name__)
@@ -287,16 +287,3 @@ def _start(choice: Choice) -> Event:
 def _found(passages: Sequence[Passage]) -> str:
     titles = len({p.document_id for p in passages})
     return f"Reading {len(passages)} passages from {titles} document{'s' if titles > 1 else ''}"
-
-
-__all__ = [
-    "BackendError",
-    "Choice",
-    "Citer",
-    "Clock",
-    "ToolOutcome",
-    "Tools",
-    "Turn",
-    "citation_of",
-    "run_turn",
-]

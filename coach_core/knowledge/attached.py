@@ -41,8 +41,7 @@ class Attached:
             raise UnsupportedFile(
                 "This kind of file cannot be read. Use PDF, DOCX, Markdown, text, HTML, CSV or an image."
             )
-        loaders.load(data, name)
-        return loaders.check(data, name)[1]
+        return loaders.load(data, name).media_type
 
     def find(self, question: str, parts: Sequence[Part]) -> list[Passage]:
         """The passages of the attached files that share most with the question, best first."""
