@@ -10,8 +10,12 @@ CoachError
 ├── TurnRunning
 ├── ConfigError: MissingKey, BadSetting, MissingPart
 ├── StoreError: DatabaseBusy, DatabaseUnreachable, DiskFull, SchemaBehind, SchemaTooNew, BadBackup, LeaseLost
-└── BackendError: AuthFailed, Unreachable, TimedOut, RateLimited, BadRequest, ContextTooLong, ModelNotFound,
-                  NotAnApi, ServerFailed, StreamCut, Refused, EmptyAnswer, StateLost, LocalModelFailed
+└── BackendError
+    ├── AuthFailed, Unreachable, RateLimited, BadRequest, ContextTooLong, ModelNotFound, NotAnApi, ApiSwitchedOff
+    ├── TimedOut: FirstTokenTimeout, TokenTimeout
+    ├── ServerFailed: Overloaded
+    ├── StreamCut: MalformedStream
+    └── Refused, EmptyAnswer, StateLost, HostedSearchFailed, LocalModelFailed
 
 The docstring is the default sentence: what happened and what to do. A sentence given by the caller
 replaces it; neither ever holds a secret.
@@ -180,6 +184,8 @@ class BackendError(CoachError):
     """The model's server failed. What was said is kept; try again."""
 
     retryable = False
+    #: Seconds after which the server says it is worth asking again.
+    retry_after: float | None = None
 
 
 class AuthFailed(BackendError):
@@ -196,6 +202,14 @@ class TimedOut(BackendError):
     """The model's server took too long. What had arrived is kept; try again."""
 
     retryable = True
+
+
+class FirstTokenTimeout(TimedOut):
+    """The model did not begin to answer in time. Try again, or choose another backend."""
+
+
+class TokenTimeout(TimedOut):
+    """The answer stopped in the middle. What had arrived is kept; press Continue."""
 
 
 class RateLimited(BackendError):
@@ -226,10 +240,18 @@ class ServerFailed(BackendError):
     retryable = True
 
 
+class Overloaded(ServerFailed):
+    """The model's server is overloaded. Try again in a moment."""
+
+
 class StreamCut(BackendError):
     """The answer was cut off on its way. What had arrived is kept; press Continue."""
 
     retryable = True
+
+
+class MalformedStream(StreamCut):
+    """The model's server sent something damaged. What had arrived is kept; press Continue."""
 
 
 class Refused(BackendError):
@@ -244,6 +266,16 @@ class StateLost(BackendError):
     """The model's server no longer knows this conversation. It is told again from here."""
 
     retryable = True
+
+
+class HostedSearchFailed(BackendError):
+    """The documents kept at the API could not be searched. The app's own search can answer instead."""
+
+    retryable = True
+
+
+class ApiSwitchedOff(BackendError):
+    """This API was switched off by its vendor. Choose another backend in the settings."""
 
 
 class LocalModelFailed(BackendError):

@@ -3,9 +3,10 @@
 Contract, held by tests/backends/test_contract.py over every backend: `stream` yields events without
 turn and seq (`text`, `reasoning`, `tool_call` whole, `citation`, `notice`) and ends in exactly one
 `done`, or raises a BackendError. A stream that just ends is a StreamCut. A round that called tools
-ends in done(status="completed", finish_reason="tool_calls"). `citation` comes only from a backend that
-knows the exact quote; otherwise [n] in the text is all there is. A backend never yields `start`, `error`
-or `retract`, never runs a tool, never touches the database.
+ends in done(status="completed", finish_reason="tool_calls"). A `citation` stands at the place in the text
+that it supports, without a mark and with number 0: the turn numbers it; passages of the prompt are cited
+as [n] in the text instead. A backend never yields `start`, `error` or `retract`, never runs a tool, never
+touches the database.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from importlib import import_module
 from typing import Any, Protocol
 from uuid import UUID
@@ -42,7 +44,12 @@ class Request:
     followed by tool messages with their results; it is sent after the question.
     `passages[i]` is cited as [i + 1]. `resume_from` is the partial answer to go on from, or "".
     `provider_state` is what this backend yielded in `done.ids` for the message before, or None.
-    Timeouts are seconds.
+    `stores` are hosted vector stores that the API searches itself; then `context` holds no passages.
+    `schema` is the JSON Schema that the answer must follow. Timeouts are seconds.
+
+    `parameters` may hold temperature, top_p, max_output_tokens, reasoning_effort; `state`, how a
+    conversation is kept at the API (previous_response, conversation or stateless); `background`, whether
+    it runs on there when the line is cut; `assistant_id`, an assistant that exists already.
     """
 
     question: Message
@@ -51,7 +58,9 @@ class Request:
     context: str = ""
     exchange: tuple[Message, ...] = ()
     passages: tuple[Passage, ...] = ()
+    stores: tuple[str, ...] = ()
     tools: tuple[ToolSpec, ...] = ()
+    schema: Mapping[str, Any] | None = None
     model: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     provider_state: Mapping[str, str] | None = None
@@ -60,6 +69,54 @@ class Request:
     first_token_timeout: float = 25.0
     token_timeout: float = 30.0
     total_timeout: float = 180.0
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """Something this app made at an endpoint (an assistant, a file), found again by kind and key."""
+
+    external_id: str
+    state: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Remotes(Protocol):
+    """What was made at one endpoint. A cache: whatever is gone there is made again from local truth."""
+
+    def find(self, kind: str, key: str) -> Remote | None: ...
+
+    def keep(
+        self,
+        kind: str,
+        key: str,
+        external_id: str,
+        state: Mapping[str, Any] | None = None,
+        expires_at: datetime | None = None,
+    ) -> None: ...
+
+    def forget(self, kind: str, key: str) -> None: ...
+
+
+class Remembered:
+    """Remotes of this process alone, for who hands in none."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, str], Remote] = {}
+
+    def find(self, kind: str, key: str) -> Remote | None:
+        return self._kept.get((kind, key))
+
+    def keep(
+        self,
+        kind: str,
+        key: str,
+        external_id: str,
+        state: Mapping[str, Any] | None = None,
+        expires_at: datetime | None = None,
+    ) -> None:
+        self._kept[kind, key] = Remote(external_id, dict(state or {}))
+
+    def forget(self, kind: str, key: str) -> None:
+        self._kept.pop((kind, key), None)
 
 
 class Backend(Protocol):
@@ -93,7 +150,7 @@ BACKENDS: dict[str, tuple[str, str, bool]] = {
 
 def build(name: str, endpoint: Endpoint, **parts: Any) -> Backend:
     """The backend called `name`, its module imported only now. `parts` are what coach.py hands it
-    (extractive: score; local: home; scripted: script)."""
+    (extractive: score; local: home; scripted: script; the wires: remotes)."""
     if name not in BACKENDS:
         raise BadSetting(f"There is no backend called {name!r}. Choose one of: {', '.join(BACKENDS)}.")
     module = import_module(f"coach_core.backends.{BACKENDS[name][0]}")

@@ -37,7 +37,7 @@ def without_empty(value: Any) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for f in dataclasses.fields(value):
         item = getattr(value, f.name)
-        if item is None or item == "" or (f.name in {"attempts", "seq"} and item == 0):
+        if item is None or item == "" or (f.name in {"attempts", "retries", "seq"} and item == 0):
             continue
         if isinstance(item, UUID):
             item = str(item)

@@ -119,7 +119,8 @@ class Event:
     start: backend, model, arm. text, reasoning: text. tool_call: call_id, name, arguments (whole).
     tool_result: call_id, name, text, error. citation: citation. notice: source, text.
     retract: text says why; what was shown of this attempt is taken back.
-    done: status, usage, finish_reason, ids, attempts. error: error (its kind), text (the sentence).
+    done: status, usage, finish_reason, ids, attempts (backends asked), retries (requests sent again).
+    error: error (its kind), text (the sentence).
     """
 
     kind: EventKind
@@ -139,6 +140,7 @@ class Event:
     finish_reason: str = ""
     ids: Mapping[str, str] | None = None
     attempts: int = 0
+    retries: int = 0
     error: str = ""
 
     @property

@@ -49,7 +49,11 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """A snapshot of the passage behind [number] in one answer; it outlives the document."""
+    """A snapshot of the passage behind [number] in one answer; it outlives the document.
+
+    `url` is where a citation of the web leads; `external_id` is the file's id at an API that searched
+    documents of its own. A backend that cites by itself leaves `number` 0: the turn numbers it.
+    """
 
     number: int
     title: str = ""
@@ -66,6 +70,8 @@ class Citation:
     score: float = 0.0
     rank_words: int | None = None
     rank_meaning: int | None = None
+    url: str = ""
+    external_id: str = ""
 
     @property
     def within(self) -> str:

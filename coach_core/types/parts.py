@@ -18,7 +18,10 @@ class ToolSpec:
 
 @dataclass(frozen=True, slots=True)
 class BackendInfo:
-    """A backend as a person picks it. `ready` says whether it could answer now; if not, `why`."""
+    """A backend as a person picks it. `ready` says whether it could answer now; if not, `why`.
+
+    `wire` is the protocol it speaks and `endpoint` where; `tools` is False when its server takes none.
+    """
 
     name: str
     label: str
@@ -26,6 +29,9 @@ class BackendInfo:
     ready: bool
     why: str = ""
     needs_key: bool = False
+    wire: str = ""
+    endpoint: str = "default"
+    tools: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,6 +169,8 @@ class CitationRow(SQLModel, table=True):
     score: float = 0.0
     rank_words: int | None = None
     rank_meaning: int | None = None
+    url: str = ""
+    external_id: str = ""
     verdict: str = ""
     erased_at: datetime | None = maybe_time()
 
