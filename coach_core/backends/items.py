@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from coach_core.backends import Request
 from coach_core.types import Message, Part
@@ -92,6 +93,15 @@ def _said(message: Message, whole: set[str]) -> Iterator[Item]:
             yield Call(part.call_id, part.name, json.dumps(dict(part.arguments or {}), ensure_ascii=False))
         elif part.kind == "tool_result" and part.call_id in whole:
             yield Result(part.call_id, part.name, part.error or part.text)
+
+
+def arguments_of(text: str) -> Mapping[str, Any]:
+    """A call's arguments; what is no JSON object is handed on under `malformed`, for the tool to refuse."""
+    try:
+        value = json.loads(text or "{}")
+    except ValueError:
+        value = None
+    return value if isinstance(value, dict) else {"malformed": text}
 
 
 def as_text(part: Part) -> str:

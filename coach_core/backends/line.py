@@ -21,7 +21,7 @@ import httpcore2
 import httpx2
 
 from coach_core.backends import Request
-from coach_core.errors import TimedOut
+from coach_core.errors import FirstTokenTimeout, TimedOut, TokenTimeout
 
 TICK = 0.1
 _here = threading.local()
@@ -40,14 +40,25 @@ class Watch:
     host: str
     began: float = field(default_factory=time.monotonic)
     _until: float = 0.0
-    _why: str = ""
+    _why: TimedOut = field(default_factory=TimedOut)
+    _between: TokenTimeout | None = None
 
     def __post_init__(self) -> None:
-        self._set(self.request.first_token_timeout, "{} did not begin to answer within {:g} s. Try again.")
+        seconds = self.request.first_token_timeout
+        sentence = f"{self.host} did not begin to answer within {seconds:g} s. Try again."
+        self._set(seconds, FirstTokenTimeout(sentence))
 
     def token(self) -> None:
         """Something of the answer has come: from now on the time between tokens counts."""
-        self._set(self.request.token_timeout, "{} stopped in the middle of the answer for {:g} s.")
+        if self._between is None:
+            seconds = self.request.token_timeout
+            sentence = f"{self.host} stopped in the middle of the answer for {seconds:g} s. "
+            self._between = TokenTimeout(f"{sentence}What had arrived is kept; press Continue.")
+        self._set(self.request.token_timeout, self._between)
+
+    def only_whole(self) -> None:
+        """The answer comes in one piece: only the time of the whole counts."""
+        self._set(self.request.total_timeout, self._why)
 
     def look(self) -> float:
         """Seconds left; raises when there are none or when the answer was cancelled."""
@@ -55,7 +66,7 @@ class Watch:
             raise Cancelled
         left = self._until - time.monotonic()
         if left <= 0:
-            raise TimedOut(self._why)
+            raise self._why
         return left
 
     def wait(self, seconds: float) -> None:
@@ -74,13 +85,13 @@ class Watch:
         finally:
             _here.watch = before
 
-    def _set(self, seconds: float, why: str) -> None:
+    def _set(self, seconds: float, why: TimedOut) -> None:
         whole = self.began + self.request.total_timeout
         self._until = time.monotonic() + seconds
-        self._why = why.format(self.host, seconds)
-        if whole < self._until:
+        self._why = why
+        if whole <= self._until:
             self._until = whole
-            self._why = f"The answer took longer than {self.request.total_timeout:g} s and was stopped."
+            self._why = TimedOut(f"The answer took longer than {self.request.total_timeout:g} s and was stopped.")
 
 
 def current() -> Watch | None:

@@ -1,64 +1,103 @@
 """The Chat Completions wire, for its vendor and every compatible server.
 
 Invariant: a tool call is yielded once and whole, after its last fragment; a stream without a finish
-reason was cut. What a vendor does not take is a fact of its profile (`sdk.Profile`), not a branch here.
+reason was cut, unless it said itself that it is done. What a vendor does not take is a fact of its
+profile (`sdk.Profile`), not a branch here.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
 import openai
 
-from coach_core.backends import Endpoint, Request
-from coach_core.backends.items import GO_ON, Asked, Call, Item, Resumed, Told, as_text, data_url, is_image, items_of
+from coach_core.backends import Endpoint, Remotes, Request
+from coach_core.backends.items import (
+    GO_ON,
+    Asked,
+    Call,
+    Item,
+    Resumed,
+    Told,
+    arguments_of,
+    as_text,
+    data_url,
+    is_image,
+    items_of,
+)
 from coach_core.backends.line import Watch
-from coach_core.backends.sdk import Wire, estimate, parameters
+from coach_core.backends.sdk import Wire, estimate, fault_in, parameters
 from coach_core.errors import Refused, StreamCut
-from coach_core.types import Event, Part, ToolSpec, Usage
+from coach_core.types import Citation, Event, Part, ToolSpec, Usage
 
 _ROLE = re.compile(r"messages\[\d+\]\.role")
 _NEXT_ROLE = {"developer": "system", "system": "user"}
+_REMEMBERED = 512
+#: Reasons to end that other vendors give, by the name this app knows.
+_REASONS = {
+    "max_tokens": "length",
+    "model_length": "length",
+    "safety": "content_filter",
+    "recitation": "content_filter",
+    "end_turn": "stop",
+    "eos": "stop",
+    "function_call": "tool_calls",
+}
 
 
 class OpenAIChat(Wire):
     name = "openai_chat"
+    MARKS = frozenset({"choices"})
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        super().__init__(endpoint)
+    def __init__(self, endpoint: Endpoint, remotes: Remotes | None = None) -> None:
+        super().__init__(endpoint, remotes)
         self._roles: dict[str, str] = {}  # model -> role of the instructions, where learnt
+        self._thoughts: OrderedDict[str, str] = OrderedDict()  # tool call -> the reasoning before it
 
     def _answer(self, request: Request, watch: Watch, said: list[str]) -> Iterator[Event]:
-        gathered = _Gathered()
-        stream = self.open(self.client.chat.completions.create, self._body(request), watch)
-        with closing(self.read(stream, watch)) as chunks:
-            for chunk in chunks:
+        gathered = _Gathered(self.endpoint)
+        reply = self.ask("/chat/completions", self._body(request), watch)
+        with closing(reply):
+            for chunk in reply:
                 for event in gathered.take(chunk):
                     watch.token()
                     if event.kind == "text":
                         said.append(event.text)
                     yield event
-        yield from gathered.end(request, said)
+        if not gathered.finish and reply.finished and (said or gathered.calls):
+            gathered.finish = "stop"  # some servers only say [DONE]
+        if self.profile.reasoning and gathered.thought:
+            self._remember(gathered)
+        yield from gathered.end(request, said, reply.retries, reply.request_id)
+
+    def _remember(self, gathered: _Gathered) -> None:
+        for call in gathered.calls.values():
+            self._thoughts[call.call_id] = "".join(gathered.thought)
+            if len(self._thoughts) > _REMEMBERED:
+                self._thoughts.popitem(last=False)
 
     def _body(self, request: Request) -> dict[str, Any]:
-        profile, model = self.profile, request.model or self.model
+        profile, model = self.profile, self.model_of(request)
         names = {"temperature": "temperature", "top_p": "top_p", "reasoning_effort": "reasoning_effort"}
         body: dict[str, Any] = {
             "model": model,
             "messages": self._messages(request, model),
             **parameters(request, model, names | {"max_output_tokens": profile.max_tokens}),
         }
-        if request.tools and profile.tools:
+        if request.tools and self.takes_tools(request):
             body["tools"] = [_tool(t) for t in request.tools]
+        if request.schema is not None and profile.schema:
+            schema = {"name": "answer", "schema": dict(request.schema)}
+            body["response_format"] = {"type": "json_schema", "json_schema": schema}
         if profile.stream_options:
             body["stream_options"] = {"include_usage": True}
-        if profile.body:
-            body["extra_body"] = dict(profile.body)
         return body
 
     def _learn(self, error: openai.BadRequestError, sent: Mapping[str, Any], model: str) -> bool:
@@ -71,13 +110,14 @@ class OpenAIChat(Wire):
 
     def _messages(self, request: Request, model: str) -> list[dict[str, Any]]:
         out: list[dict[str, Any]] = []
-        if request.instructions:
-            out.append({"role": self._roles.get(model, self.profile.role), "content": request.instructions})
+        if instructions := self.instructions(request):
+            out.append({"role": self._roles.get(model, self.profile.role), "content": instructions})
+        tools = self.takes_tools(request)
         for item in items_of(request):
-            self._add(out, item, request)
+            self._add(out, item, request, tools)
         return out
 
-    def _add(self, out: list[dict[str, Any]], item: Item, request: Request) -> None:
+    def _add(self, out: list[dict[str, Any]], item: Item, request: Request, tools: bool) -> None:
         match item:
             case Asked():
                 out.append({"role": "user", "content": self._content(item.parts, request)})
@@ -87,18 +127,27 @@ class OpenAIChat(Wire):
                 out.append({"role": "assistant", "content": item.text})
                 if not self.profile.prefill:
                     out.append({"role": "user", "content": GO_ON})
-            case Call() if self.profile.tools:
+            case Call() if tools:
                 if not out or out[-1]["role"] != "assistant":
                     out.append({"role": "assistant", "content": None})
+                if self.profile.reasoning and (thought := self._thoughts.get(item.call_id)):
+                    out[-1][self.profile.reasoning] = thought
                 function = {"name": item.name, "arguments": item.arguments}
-                call = {"id": item.call_id, "type": "function", "function": function}
+                call = {"id": self._call_id(item.call_id), "type": "function", "function": function}
                 out[-1].setdefault("tool_calls", []).append(call)
             case Call():
                 pass
-            case _ if self.profile.tools:
-                out.append({"role": "tool", "tool_call_id": item.call_id, "content": item.text})
+            case _ if tools:
+                out.append({"role": "tool", "tool_call_id": self._call_id(item.call_id), "content": item.text})
             case _:
                 out.append({"role": "assistant", "content": f"({item.name}: {item.text})"})
+
+    def _call_id(self, call_id: str) -> str:
+        """The id as this server takes it; a call made by another may have one of another length."""
+        length = self.profile.call_id_length
+        if not length or (len(call_id) == length and call_id.isalnum()):
+            return call_id
+        return hashlib.sha256(call_id.encode()).hexdigest()[:length]
 
     def _content(self, parts: tuple[Part, ...], request: Request) -> Any:
         content = [self._part(p, request) for p in parts]
@@ -120,53 +169,91 @@ class _Fragment:
     call_id: str = ""
     name: str = ""
     arguments: str = ""
+    custom: bool = False
+
+    def parsed(self) -> Mapping[str, Any]:
+        return {"input": self.arguments} if self.custom else arguments_of(self.arguments)
 
 
 @dataclass(slots=True)
 class _Gathered:
-    """What the chunks of one stream add up to."""
+    """What the chunks of one stream add up to; a whole answer counts as one chunk."""
 
+    endpoint: Endpoint
     calls: dict[int, _Fragment] = field(default_factory=dict)
     finish: str = ""
     usage: Usage | None = None
     refused: bool = False
-    ids: dict[str, str] = field(default_factory=dict)
+    completion_id: str = ""
+    thought: list[str] = field(default_factory=list)
 
-    def take(self, chunk: Any) -> Iterator[Event]:
-        if chunk.id and not self.ids:
-            self.ids["completion_id"] = chunk.id
-        if chunk.usage:
-            self.usage = usage_of(chunk.usage)
-        for choice in (getattr(chunk, "choices", None) or ())[:1]:
-            self.finish = choice.finish_reason or self.finish
-            if (delta := getattr(choice, "delta", None)) is not None:
+    def take(self, chunk: Mapping[str, Any]) -> Iterator[Event]:
+        if fault := fault_in(chunk, self.endpoint):
+            raise fault
+        self.completion_id = self.completion_id or chunk.get("id") or ""
+        if usage := chunk.get("usage") or (chunk.get("x_groq") or {}).get("usage"):
+            self.usage = usage_of(usage)
+        for choice in chunk.get("choices") or ():
+            if choice.get("index"):  # only the first of several is asked for
+                continue
+            if fault := fault_in(choice, self.endpoint):
+                raise fault
+            if reason := choice.get("finish_reason"):
+                self.finish = _REASONS.get(str(reason).lower(), str(reason))
+            if delta := choice.get("delta") or choice.get("message"):
                 yield from self._delta(delta)
 
-    def _delta(self, delta: Any) -> Iterator[Event]:
-        if extra := delta.model_extra:
-            # not in the SDK's types: reasoning_content (DeepSeek, llama.cpp, vLLM), reasoning (OpenRouter, Groq)
-            thought = extra.get("reasoning_content") or extra.get("reasoning")
-            if isinstance(thought, str) and thought:
-                yield Event("reasoning", text=thought)
-        if delta.content:
-            yield Event("text", text=delta.content)
-        if delta.refusal:
+    def _delta(self, delta: Mapping[str, Any]) -> Iterator[Event]:
+        # reasoning_content: DeepSeek, llama.cpp, vLLM; reasoning: OpenRouter, Groq, Ollama
+        thought = delta.get("reasoning_content") or delta.get("reasoning")
+        if isinstance(thought, str) and thought:
+            self.thought.append(thought)
+            yield Event("reasoning", text=thought)
+        content = delta.get("content")
+        if isinstance(content, str):
+            if content:
+                yield Event("text", text=content)
+        elif content:
+            yield from self._pieces(content)
+        if refusal := delta.get("refusal"):
             self.refused = True
-            yield Event("text", text=delta.refusal)
-        for piece in delta.tool_calls or ():
+            yield Event("text", text=refusal)
+        if (audio := delta.get("audio")) and audio.get("transcript"):
+            yield Event("text", text=audio["transcript"])
+        for piece in delta.get("tool_calls") or ():
             self._fragment(piece)
+        if function := delta.get("function_call"):  # what tools were called before they were tools
+            self._fragment({"index": 0, "id": "call_function", "function": function})
+        for note in delta.get("annotations") or ():
+            if cited := citation_of(note):
+                yield Event("citation", citation=cited)
 
-    def _fragment(self, piece: Any) -> None:
-        index = getattr(piece, "index", None)
+    def _pieces(self, content: Sequence[Mapping[str, Any]]) -> Iterator[Event]:
+        """Content in typed pieces, as Mistral streams it when the model thinks."""
+        for piece in content:
+            if piece.get("type") == "thinking":
+                inner = piece.get("thinking") or ()
+                thought = inner if isinstance(inner, str) else "".join(p.get("text") or "" for p in inner)
+                if thought:
+                    self.thought.append(thought)
+                    yield Event("reasoning", text=thought)
+            elif text := piece.get("text"):
+                yield Event("text", text=text)
+
+    def _fragment(self, piece: Mapping[str, Any]) -> None:
+        index = piece.get("index")
         if index is None:  # some servers leave it out: a new id begins a new call
-            index = len(self.calls) if piece.id or not self.calls else len(self.calls) - 1
+            index = len(self.calls) if piece.get("id") or not self.calls else len(self.calls) - 1
         call = self.calls.setdefault(index, _Fragment())
-        call.call_id = call.call_id or piece.id or ""
-        if piece.function:
-            call.name = call.name or piece.function.name or ""
-            call.arguments += piece.function.arguments or ""
+        call.call_id = call.call_id or piece.get("id") or ""
+        if custom := piece.get("custom"):
+            call.custom = True
+        if function := piece.get("function") or custom:
+            call.name = call.name or function.get("name") or ""
+            told = function.get("arguments") or function.get("input") or ""
+            call.arguments += told if isinstance(told, str) else json.dumps(told)
 
-    def end(self, request: Request, said: list[str]) -> Iterator[Event]:
+    def end(self, request: Request, said: list[str], retries: int, request_id: str) -> Iterator[Event]:
         if not self.finish:
             raise StreamCut
         if self.finish == "content_filter" and not said:
@@ -176,13 +263,15 @@ class _Gathered:
         if not incomplete:
             for number, call in enumerate(calls):
                 call_id = call.call_id or f"call_{len(request.exchange)}_{number}"
-                yield Event("tool_call", call_id=call_id, name=call.name, arguments=arguments_of(call.arguments))
+                yield Event("tool_call", call_id=call_id, name=call.name, arguments=call.parsed())
+        ids = {"completion_id": self.completion_id, "request_id": request_id}
         yield Event(
             "done",
             status="incomplete" if incomplete else "completed",
             usage=self.usage or estimate(request, said),
             finish_reason=self._reason(bool(calls)),
-            ids=self.ids or None,
+            ids={k: v for k, v in ids.items() if v} or None,
+            retries=retries,
         )
 
     def _reason(self, called: bool) -> str:
@@ -190,7 +279,19 @@ class _Gathered:
             return self.finish
         if called:
             return "tool_calls"
-        return "refusal" if self.refused else self.finish
+        return "refusal" if self.refused else "stop" if self.finish == "tool_calls" else self.finish
+
+
+def citation_of(note: Mapping[str, Any]) -> Citation | None:
+    """What an annotation cites: a page of the web, or a file that the API searched. None for what cites nothing."""
+    kind = str(note.get("type"))
+    about: Any = note.get(kind) if isinstance(note.get(kind), Mapping) else note
+    if kind == "url_citation" and about.get("url"):
+        return Citation(0, about.get("title") or about["url"], about.get("content") or "", url=about["url"])
+    if kind in {"file_citation", "container_file_citation", "file_path"} and about.get("file_id"):
+        quote = about.get("quote") or ""
+        return Citation(0, about.get("filename") or "", quote, quote=quote, external_id=about["file_id"])
+    return None
 
 
 def _tool(tool: ToolSpec) -> dict[str, Any]:
@@ -198,24 +299,15 @@ def _tool(tool: ToolSpec) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def arguments_of(text: str) -> Mapping[str, Any]:
-    """A call's arguments; what is no JSON object is handed on under `malformed`, for the tool to refuse."""
-    try:
-        value = json.loads(text or "{}")
-    except ValueError:
-        value = None
-    return value if isinstance(value, dict) else {"malformed": text}
-
-
-def usage_of(usage: Any) -> Usage:
-    told, answered = getattr(usage, "prompt_tokens_details", None), getattr(usage, "completion_tokens_details", None)
+def usage_of(usage: Mapping[str, Any]) -> Usage:
+    told, answered = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
     return Usage(
-        input_tokens=usage.prompt_tokens or 0,
-        output_tokens=usage.completion_tokens or 0,
-        cached_tokens=getattr(told, "cached_tokens", 0) or 0,
-        reasoning_tokens=getattr(answered, "reasoning_tokens", 0) or 0,
+        input_tokens=usage.get("prompt_tokens") or 0,
+        output_tokens=usage.get("completion_tokens") or 0,
+        cached_tokens=told.get("cached_tokens") or usage.get("prompt_cache_hit_tokens") or 0,
+        reasoning_tokens=answered.get("reasoning_tokens") or 0,
     )
 
 
-def build(endpoint: Endpoint, **_: object) -> OpenAIChat:
-    return OpenAIChat(endpoint)
+def build(endpoint: Endpoint, remotes: Remotes | None = None, **_: object) -> OpenAIChat:
+    return OpenAIChat(endpoint, remotes)

@@ -1,29 +1,31 @@
-"""What both wires of the SDK share: one client a backend, the profile of an endpoint, the watched stream.
+"""What the wires of the SDK share: one client a backend, the profile of an endpoint, the watched exchange.
 
-Invariant: a request is sent through `Wire.open` and read through `Wire.read`, so that cancel, time-outs,
-errors and learnt quirks are the same on every wire. The SDK retries before the first token only; waits
-between retries obey the watch. Nothing here reads the environment on purpose.
+Invariant: every request goes through `Wire.ask` or `Wire.call` and is read as plain dicts, so that cancel,
+time-outs, errors and learnt quirks are the same on every wire. The SDK retries before the first token
+only; waits between retries obey the watch. Nothing here reads the environment on purpose.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from threading import Event as Flag
 from typing import Any
 
+import httpx2
 import openai
 from openai import DefaultHttpx2Client
 
 from coach_core import tokens
-from coach_core.backends import Endpoint, Request, line
+from coach_core.backends import Endpoint, Remembered, Remotes, Request, line
+from coach_core.backends.frames import Frames
 from coach_core.backends.line import Cancelled, Watch
-from coach_core.backends.sdk_errors import host_of, mapped, not_an_api
+from coach_core.backends.sdk_errors import host_of, mapped, not_an_api, said
 from coach_core.errors import AuthFailed, BackendError, BadSetting, MissingKey
 from coach_core.types import Check, Event, Usage
 
@@ -32,6 +34,11 @@ RETRIES = 2
 _CONNECT = 5.0
 _MEND = "Check the key, the base URL and the network."
 _THINKS = re.compile(r"(?:o\d|gpt-5)(?!.*chat)")
+_NO_TOOLS = re.compile(
+    r"(?:not|n't) support (?:tool|function)|tools? (?:use|calling).{0,40}not supported|support tool use|"
+    r"tool choice requires|(?:tools|functions)\W{1,3} (?:is|are) not (?:supported|allowed)",
+    re.IGNORECASE,
+)
 #: What a server may refuse and a request can do without, or the field that takes its place.
 _INSTEAD = {
     "temperature": "",
@@ -40,6 +47,7 @@ _INSTEAD = {
     "reasoning": "",
     "reasoning_effort": "",
     "include": "",
+    "parallel_tool_calls": "",
     "max_tokens": "max_completion_tokens",
     "max_completion_tokens": "max_tokens",
 }
@@ -47,17 +55,34 @@ _INSTEAD = {
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Facts about an endpoint: what its server takes. `body` goes into every request as it is."""
+    """Facts about an endpoint: what its server takes.
+
+    `role` of the instructions; whether it streams, takes `stream_options`, tools, images, files (PDF) and
+    a JSON Schema for the answer; the name of `max_tokens`; whether an answer can be begun for it
+    (`prefill`); whether it keeps responses (`state`), conversations and vector stores; whether it lists
+    its models. `reasoning` names the field in which its thoughts come and go back within a tool loop.
+    `key_header` takes the key instead of `Authorization: Bearer`; `call_id_length` is the exact length of
+    a tool call's id where a server insists. `body` goes into every request as it is; `parameters` are the
+    endpoint's own defaults, below a persona's and over the settings'.
+    """
 
     role: str = "system"
+    stream: bool = True
     stream_options: bool = True
     tools: bool = True
     images: bool = True
     files: bool = False
+    schema: bool = True
     max_tokens: str = "max_tokens"
     prefill: bool = False
     state: bool = True
+    conversations: bool = True
+    stores: bool = False
     models: bool = True
+    reasoning: str = ""
+    key_header: str = ""
+    call_id_length: int = 0
+    parameters: Mapping[str, Any] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, Any] = field(default_factory=dict)
@@ -66,24 +91,37 @@ class Profile:
 def profile_of(endpoint: Endpoint) -> Profile:
     """The facts the endpoint states, over those of its vendor's own server or of any other."""
     own: dict[str, Any] = {}
-    if host_of(endpoint) == "api.openai.com":
-        own = {"role": "developer", "files": True, "max_tokens": "max_completion_tokens"}
+    host = host_of(endpoint)
+    if host == "api.openai.com":
+        own = {"role": "developer", "files": True, "max_tokens": "max_completion_tokens", "stores": True}
+    elif host.endswith(".openai.azure.com"):
+        own = {"key_header": "api-key", "files": True, "stores": True}
     known = {f.name for f in fields(Profile)}
     if unknown := set(endpoint.profile) - known:
         raise BadSetting(f"The endpoint {endpoint.name!r} has unknown facts: {', '.join(sorted(unknown))}.")
     return Profile(**own | dict(endpoint.profile))
 
 
+class ToolsRefused(Exception):
+    """The server takes no tools with this model. Internal: it never leaves a backend."""
+
+
 class Wire(ABC):
-    """A backend that speaks HTTP through the SDK. Subclasses say what is sent and what comes back."""
+    """A backend that speaks HTTP through the SDK. Subclasses say what is sent and what comes back.
+
+    `MARKS` are the fields of which a whole answer of this wire has at least one.
+    """
 
     name: str
+    MARKS: frozenset[str]
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, remotes: Remotes | None = None) -> None:
         self.endpoint = endpoint
         self.model = endpoint.model
         self.profile = profile_of(endpoint)
+        self.remotes = remotes or Remembered()
         self._learnt: dict[tuple[str, str], str] = {}
+        self._toolless: set[str] = set()
 
     @abstractmethod
     def _answer(self, request: Request, watch: Watch, said: list[str]) -> Iterator[Event]:
@@ -94,9 +132,27 @@ class Wire(ABC):
         said: list[str] = []
         try:
             with mapped(self.endpoint):
-                yield from self._answer(request, watch, said)
+                try:
+                    yield from self._answer(request, watch, said)
+                except ToolsRefused:
+                    self._toolless.add(self.model_of(request))
+                    yield Event("notice", source="tools", text="This model takes no tools; it answers without them.")
+                    yield from self._answer(request, watch, said)
         except Cancelled:
             yield Event("done", status="cancelled", usage=estimate(request, said), finish_reason="cancelled")
+
+    def model_of(self, request: Request) -> str:
+        return request.model or self.model
+
+    def instructions(self, request: Request) -> str:
+        """The persona's instructions; with a schema that the server cannot be handed, in words."""
+        if request.schema is None or self.profile.schema:
+            return request.instructions
+        wanted = f"Answer with JSON alone that follows this JSON Schema:\n{json.dumps(dict(request.schema))}"
+        return f"{request.instructions}\n\n{wanted}".strip()
+
+    def takes_tools(self, request: Request) -> bool:
+        return self.profile.tools and self.model_of(request) not in self._toolless
 
     def check(self) -> Check:
         began = time.perf_counter()
@@ -125,43 +181,82 @@ class Wire(ABC):
             raise MissingKey
         if not key.isascii():
             raise AuthFailed("The key in .env holds characters that no key has. Copy it again.")
+        headers: dict[str, Any] = dict(self.profile.headers)
+        if self.profile.key_header and key:
+            headers |= {self.profile.key_header: key, "Authorization": openai.Omit()}
         return _Client(
             api_key=key or "none",
             base_url=endpoint.base_url or VENDOR,
             max_retries=RETRIES,
-            default_headers=self.profile.headers,
+            default_headers=headers,
             default_query=self.profile.query,
             http_client=line.watched(DefaultHttpx2Client(timeout=openai.Timeout(60, connect=_CONNECT))),
         )
 
-    def open(self, create: Callable[..., Any], body: dict[str, Any], watch: Watch) -> Any:
-        """Send `body`; what this server is found not to take is left out now and from then on."""
+    def ask(self, path: str, body: Mapping[str, Any], watch: Watch, query: Mapping[str, Any] | None = None) -> Reply:
+        """Send `body` and get its answer; what this server is found not to take is left out from then on."""
         model = str(body.get("model", ""))
+        stream = self.profile.stream
+        if not stream:
+            watch.only_whole()
+        learnt = 0
         while True:
-            sent = self._without(body, model)
-            timeout = openai.Timeout(watch.look() + 5, connect=_CONNECT)
+            sent = {**self._without(body, model), **self.profile.body}
+            if stream:
+                sent["stream"] = True
+            else:
+                sent.pop("stream_options", None)
+            options: Any = {"timeout": openai.Timeout(watch.look() + 5, connect=_CONNECT), "params": dict(query or {})}
             try:
                 with watch.held():
-                    stream = create(**sent, stream=True, timeout=timeout)
-            except openai.BadRequestError as error:
-                if not self._learn(error, sent, model):
+                    response = self._send(path, sent, stream, options)
+            except (openai.BadRequestError, openai.NotFoundError, openai.UnprocessableEntityError) as error:
+                if sent.get("tools") and _NO_TOOLS.search(error.message) and model not in self._toolless:
+                    raise ToolsRefused from error
+                if not isinstance(error, openai.BadRequestError) or not self._learn(error, sent, model):
                     raise
+                learnt += 1
                 continue
-            self._must_stream(stream)
-            return stream
+            return Reply(response, watch, self.endpoint, self.MARKS, learnt)
 
-    def read(self, stream: Any, watch: Watch) -> Generator[Any]:
-        """The SDK's events, each wait for the next one watched. Close it: that closes the stream."""
-        with closing(stream):
-            events = iter(stream)
-            while True:
-                with watch.held():
-                    try:
-                        event = next(events)
-                    except StopIteration:
-                        return
-                watch.look()
-                yield event
+    def follow(self, path: str, watch: Watch, query: Mapping[str, Any]) -> Reply:
+        """Read on in a stream that the server keeps: a GET whose answer is one."""
+        options: Any = {"timeout": openai.Timeout(watch.look() + 5, connect=_CONNECT), "params": dict(query)}
+        with watch.held():
+            stream = self.client.get(path, cast_to=object, options=options, stream=True, stream_cls=_Opened)
+        return Reply(stream.response, watch, self.endpoint, self.MARKS, 0)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        watch: Watch | None = None,
+        body: Mapping[str, Any] | None = None,
+        query: Mapping[str, Any] | None = None,
+        timeout: float = 20.0,
+    ) -> dict[str, Any]:
+        """One plain exchange of JSON, within the time that the watch leaves and at most `timeout` seconds."""
+        left = min(timeout, watch.look()) if watch else timeout
+        options: Any = {"timeout": openai.Timeout(left, connect=_CONNECT), "params": dict(query or {})}
+        send: Any = getattr(self.client, method.lower())
+        given = {} if body is None else {"body": dict(body)}
+        if watch is None:
+            response = send(path, cast_to=httpx2.Response, options=options, **given)
+        else:
+            with watch.held():
+                response = send(path, cast_to=httpx2.Response, options=options, **given)
+        if not response.content:
+            return {}
+        value: Any = response.json() if "json" in response.headers.get("content-type", "json") else None
+        if not isinstance(value, dict):
+            raise not_an_api(self.endpoint)
+        return value
+
+    def _send(self, path: str, sent: Mapping[str, Any], stream: bool, options: Any) -> httpx2.Response:
+        if not stream:
+            return self.client.post(path, cast_to=httpx2.Response, body=sent, options=options)
+        opened = self.client.post(path, cast_to=object, body=sent, options=options, stream=True, stream_cls=_Opened)
+        return opened.response
 
     def _learn(self, error: openai.BadRequestError, sent: Mapping[str, Any], model: str) -> bool:
         """Whether the refusal is a quirk that the next request can heed."""
@@ -171,7 +266,7 @@ class Wire(ABC):
         self._learnt[model, refused] = _INSTEAD[refused]
         return True
 
-    def _without(self, body: dict[str, Any], model: str) -> dict[str, Any]:
+    def _without(self, body: Mapping[str, Any], model: str) -> dict[str, Any]:
         sent = {**body}
         for (of, name), instead in list(self._learnt.items()):  # other threads learn too
             if of == model and name in sent:
@@ -179,15 +274,6 @@ class Wire(ABC):
                 if instead:
                     sent[instead] = value
         return sent
-
-    def _must_stream(self, stream: Any) -> None:
-        kind = stream.response.headers.get("content-type", "text/event-stream")
-        if "html" in kind or "json" in kind:
-            with closing(stream.response) as response:
-                body: Any = response.read() and response.json() if "json" in kind else None
-            if isinstance(body, Mapping) and body.get("error"):
-                raise openai.APIError("", stream.response.request, body=body["error"])
-            raise not_an_api(self.endpoint)
 
     def _models(self) -> set[str]:
         if not self.profile.models:
@@ -197,6 +283,80 @@ class Wire(ABC):
         if "json" not in response.headers.get("content-type", ""):
             raise not_an_api(self.endpoint)
         return {str(m["id"]) for m in response.json().get("data") or ()}
+
+
+class Reply:
+    """A server's answer: iterate for its events as dicts; one JSON document counts as one event. Close it."""
+
+    def __init__(
+        self, response: httpx2.Response, watch: Watch, endpoint: Endpoint, marks: frozenset[str], learnt: int
+    ) -> None:
+        self.retries = learnt + _retried(response)
+        self.request_id = response.headers.get("x-request-id", "")
+        self._response = response
+        self._watch = watch
+        self._frames: Frames | None = None
+        self._whole: dict[str, Any] | None = None
+        kind = response.headers.get("content-type", "text/event-stream")
+        if "html" in kind or "json" in kind:
+            self._whole = self._document(endpoint, marks, html="html" in kind)
+        else:
+            self._frames = Frames(self._bytes(), host_of(endpoint))
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        if self._whole is not None:
+            yield self._whole
+        elif self._frames is not None:
+            for frame in self._frames:
+                self._watch.look()
+                yield frame
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing can be missing: one document, or a stream that said so itself."""
+        return self._frames is None or self._frames.finished
+
+    def close(self) -> None:
+        self._response.close()
+
+    def _bytes(self) -> Iterator[bytes]:
+        chunks = self._response.iter_bytes()
+        while True:
+            with self._watch.held():
+                try:
+                    chunk = next(chunks)
+                except StopIteration:
+                    return
+            yield chunk
+
+    def _document(self, endpoint: Endpoint, marks: frozenset[str], *, html: bool) -> dict[str, Any]:
+        try:
+            with self._watch.held():
+                self._response.read()
+            value: Any = None if html else self._response.json()
+        finally:
+            self._response.close()
+        if isinstance(value, dict):
+            if fault := fault_in(value, endpoint):
+                raise fault
+            if marks & value.keys():
+                return value
+        raise not_an_api(endpoint)
+
+
+def fault_in(frame: Mapping[str, Any], endpoint: Endpoint) -> BackendError | None:
+    """The error that an event or a document spells out under `error`, if it is nothing else."""
+    error = frame.get("error")
+    if not error or frame.get("object") == "response" or "response" in frame:
+        return None
+    if not isinstance(error, Mapping):
+        return said(None, str(error), endpoint)
+    status = error.get("code") if isinstance(error.get("code"), int) else 0
+    return said(f"{error.get('code')} {error.get('type')}", str(error.get("message") or ""), endpoint, status or 0)
+
+
+class _Opened(openai.Stream[object]):
+    """The SDK's stream, taken only for its open response: frames.py reads it."""
 
 
 class _Client(openai.OpenAI):
@@ -225,6 +385,14 @@ def estimate(request: Request, said: list[str]) -> Usage:
     told += [m.text for m in (*request.history, *request.exchange)]
     sent = sum(tokens.count(t) for t in told)
     return Usage(input_tokens=sent, output_tokens=tokens.count("".join(said)), estimated=True)
+
+
+def _retried(response: httpx2.Response) -> int:
+    """How often the SDK asked again, by the header it counts in."""
+    try:
+        return int(response.request.headers.get("x-stainless-retry-count", "0"))
+    except (ValueError, RuntimeError):
+        return 0
 
 
 def _refused(error: openai.BadRequestError, sent: Mapping[str, Any]) -> str:

@@ -12,6 +12,8 @@ import re
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,8 +27,11 @@ from coach_core.errors import (
     BackendError,
     BadRequest,
     ContextTooLong,
+    HostedSearchFailed,
+    MalformedStream,
     ModelNotFound,
     NotAnApi,
+    Overloaded,
     RateLimited,
     Refused,
     ServerFailed,
@@ -43,7 +48,14 @@ _TOO_LONG = re.compile(
     r"(?:available|maximum|model)",
     re.IGNORECASE,
 )
-_STATE = re.compile(r"previous[ _]response|no tool (?:output|call) found", re.IGNORECASE)
+_STATE = re.compile(
+    r"previous[ _]response|no tool (?:output|call) found|(?:conversation|thread|assistant|item)\b.{0,90}(?:not found|"
+    r"does not exist|was deleted)|no (?:conversation|thread|assistant|run|item) found|without its required|"
+    r"invalid.{0,30}encrypted[ _]content|encrypted content.{0,40}(?:invalid|could not be)",
+    re.IGNORECASE,
+)
+_STORE = re.compile(r"vector[ _]store", re.IGNORECASE)
+_AGAIN = re.compile(r"(?:try again|retry)(?: after| in) (?:(\d+)m)?(\d+(?:\.\d+)?) ?(ms|s)", re.IGNORECASE)
 _CODES: dict[str, type[BackendError]] = {
     "context_length_exceeded": ContextTooLong,
     "exceed_context_size_error": ContextTooLong,
@@ -53,16 +65,21 @@ _CODES: dict[str, type[BackendError]] = {
     "model_not_found": ModelNotFound,
     "deploymentnotfound": ModelNotFound,
     "previous_response_not_found": StateLost,
+    "conversation_not_found": StateLost,
+    "conversation_locked": StateLost,
+    "invalid_encrypted_content": StateLost,
     "rate_limit_exceeded": RateLimited,
+    "too_many_requests": RateLimited,
     "insufficient_quota": RateLimited,
     "content_filter": Refused,
     "content_policy_violation": Refused,
     "invalid_prompt": Refused,
     "cyber_policy_violation": Refused,
     "server_error": ServerFailed,
-    "server_is_overloaded": ServerFailed,
-    "overloaded_error": ServerFailed,
-    "vector_store_timeout": TimedOut,
+    "server_is_overloaded": Overloaded,
+    "overloaded_error": Overloaded,
+    "slow_down": Overloaded,
+    "vector_store_timeout": HostedSearchFailed,
 }
 _STATUS: dict[int, type[BackendError]] = {
     400: BadRequest,
@@ -71,10 +88,12 @@ _STATUS: dict[int, type[BackendError]] = {
     404: NotAnApi,
     405: NotAnApi,
     408: TimedOut,
-    409: ServerFailed,
+    409: Overloaded,
     413: ContextTooLong,
     422: BadRequest,
     429: RateLimited,
+    503: Overloaded,
+    529: Overloaded,
 }
 
 
@@ -143,7 +162,7 @@ def map_error(error: BaseException, endpoint: Endpoint) -> BackendError:
         case httpx2.InvalidURL():
             return Unreachable("The base URL is not an address. It should look like https://host/v1.")
         case json.JSONDecodeError() | UnicodeDecodeError():
-            return StreamCut(f"{host} sent something damaged. What had arrived is kept; press Continue.")
+            return MalformedStream(f"{host} sent something damaged. What had arrived is kept; press Continue.")
         case httpx2.StreamError():
             return StreamCut()
         case _:
@@ -157,6 +176,8 @@ def said(codes: str | None, message: str | None, endpoint: Endpoint, status: int
     if kind is None and status in {0, 400, 404, 413, 422, 500}:
         if _TOO_LONG.search(text):
             kind = ContextTooLong
+        elif _STORE.search(text):
+            kind = HostedSearchFailed
         elif _STATE.search(text):
             kind = StateLost
         elif status == 404 and "model" in text.lower():
@@ -175,10 +196,30 @@ def _status(error: openai.APIStatusError, endpoint: Endpoint) -> BackendError:
     else:
         message = _message(error)
     fault = said(f"{error.code} {error.type}", message, endpoint, status)
-    wait = error.response.headers.get("retry-after", "")
-    if isinstance(fault, RateLimited) and wait.isdigit():
-        return RateLimited(f"{fault.sentence} It asks to wait {wait} s.")
+    if isinstance(fault, RateLimited | Overloaded) and (wait := _wait(error.response.headers, message)):
+        if wait >= 1:
+            fault = type(fault)(f"{fault.sentence} It asks to wait {wait:,.0f} s.")
+        fault.retry_after = wait
     return fault
+
+
+def _wait(headers: Mapping[str, str], message: str) -> float:
+    """Seconds the server asks to wait: `retry-after` (RFC 9110: seconds or a date), its -ms, or in words."""
+    told = headers.get("retry-after", "")
+    try:
+        if told:
+            return max(0.0, float(told))
+        if in_ms := headers.get("retry-after-ms"):
+            return max(0.0, float(in_ms) / 1000)
+    except ValueError:
+        try:
+            return max(0.0, (parsedate_to_datetime(told) - datetime.now(UTC)).total_seconds())
+        except (ValueError, TypeError):
+            return 0.0
+    if found := _AGAIN.search(message):
+        minutes, seconds, unit = found.groups()
+        return int(minutes or 0) * 60 + float(seconds) / (1000 if unit.lower() == "ms" else 1)
+    return 0.0
 
 
 def _message(error: openai.APIStatusError) -> str:
@@ -204,10 +245,11 @@ def _sentence(kind: type[BackendError], code: str, message: str, endpoint: Endpo
         NotAnApi: f"{host} has no model API at this address. Check the base URL; it often ends in /v1.",
         BadRequest: f"{host} did not accept the request.",
         ServerFailed: f"{host} had an error of its own. What was said is kept; try again.",
+        Overloaded: f"{host} is overloaded. Try again in a moment.",
         Refused: f"{host} declined to answer this. Ask it in another way.",
     }
     opening = openings.get(kind) or kind().sentence
-    return _quoting(opening, message, endpoint) if kind in {BadRequest, ServerFailed} else opening
+    return _quoting(opening, message, endpoint) if kind in {BadRequest, ServerFailed, HostedSearchFailed} else opening
 
 
 def _network(error: BaseException, host: str) -> BackendError | None:
