@@ -26,6 +26,7 @@ from coach_core.types.conversation import (
     TurnStatus,
     Usage,
 )
+from coach_core.types.endpoints import EndpointDraft, EndpointInfo, Fact, FactKind, KeyState, Trial, Vendor
 from coach_core.types.knowledge import Citation, Collection, Document, DocumentStatus, IngestProgress, Passage
 from coach_core.types.parts import BackendInfo, Check, ToolSpec
 from coach_core.types.people import Actor, Persona, PersonaDraft, PersonaVersion, Role, User
@@ -40,9 +41,14 @@ __all__ = [
     "Document",
     "DocumentStatus",
     "DoneStatus",
+    "EndpointDraft",
+    "EndpointInfo",
     "Event",
     "EventKind",
+    "Fact",
+    "FactKind",
     "IngestProgress",
+    "KeyState",
     "Message",
     "MessageStatus",
     "Part",
@@ -58,10 +64,12 @@ __all__ = [
     "ThreadHit",
     "ThreadQuery",
     "ToolSpec",
+    "Trial",
     "TurnRecord",
     "TurnStatus",
     "Usage",
     "User",
+    "Vendor",
     "clean_text",
     "new_id",
     "now",
