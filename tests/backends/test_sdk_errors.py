@@ -20,6 +20,7 @@ from coach_core.errors import (
     ContextTooLong,
     ModelNotFound,
     NotAnApi,
+    Overloaded,
     RateLimited,
     Refused,
     ServerFailed,
@@ -107,7 +108,7 @@ def test_the_walk_sees_the_errors_that_matter() -> None:
         (429, {"error": {"code": "insufficient_quota", "message": "x"}}, RateLimited, "quota is used up"),
         (500, {"error": {"message": "boom"}}, ServerFailed, "boom"),
         (502, "<html>Bad gateway</html>", ServerFailed, "error of its own"),
-        (503, {"error": {"code": "server_is_overloaded", "message": "x"}}, ServerFailed, "try again"),
+        (503, {"error": {"code": "server_is_overloaded", "message": "x"}}, Overloaded, "overloaded"),
     ],
 )  # fmt: skip
 def test_what_a_status_means(status: int, body: Any, kind: type[BackendError], words: str) -> None:
