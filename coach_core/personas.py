@@ -63,7 +63,12 @@ def check(draft: PersonaDraft, *, tools: Collection[str], backends: Collection[s
     unknown = [t for t in draft.tools if t not in tools]
     if unknown:
         raise InputError(f"There is no tool called {unknown[0]!r}. Choose from: {', '.join(tools)}.")
-    for name, value in draft.parameters.items():
+    check_parameters(draft.parameters)
+
+
+def check_parameters(parameters: Mapping[str, Any]) -> None:
+    """Raise InputError with what to change, unless each is known and within its range: a persona's or an endpoint's."""
+    for name, value in parameters.items():
         _check_parameter(name, value)
 
 
