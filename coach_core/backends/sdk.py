@@ -360,7 +360,10 @@ class _Opened(openai.Stream[object]):
 
 
 class _Client(openai.OpenAI):
-    """The SDK's client, pausing before a retry in a way that can be interrupted."""
+    """The SDK's client, pausing before a retry in a way that can be interrupted; the key's header is ours."""
+
+    def _validate_headers(self, headers: Any, custom_headers: Any) -> None:
+        """`client` has seen to it that there is a key, in the header that the server wants."""
 
     def _sleep_for_retry(self, *, retries_taken: int, max_retries: int, options: Any, response: Any) -> None:
         headers = None if response is None else response.headers

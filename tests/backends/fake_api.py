@@ -1,12 +1,14 @@
 """A model server on the loopback that says what a test tells it to, over real HTTP, and keeps what it was asked.
 
-Invariant: replies are used one a request, in order, the last again and again; every request stands in
-`requests` before its reply begins. Closing lets go of every waiting connection.
+Invariant: replies are used one a request, in order, the last again and again, but for requests that one of
+`routes` (a pattern of "METHOD /path?query") takes; every request stands in `requests` before its reply
+begins, those to routes in `routed`. Closing lets go of every waiting connection.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import select
 import socket
 import threading
@@ -61,6 +63,7 @@ class Seen:
     path: str
     headers: dict[str, str]
     body: dict[str, Any]
+    method: str = "POST"
 
 
 class _Server(ThreadingHTTPServer):
@@ -73,6 +76,8 @@ class FakeApi:
         self.replies = list(replies)
         self.models = models or Reply([_MODELS], 200, "application/json")
         self.requests: list[Seen] = []
+        self.routes: list[tuple[str, list[Reply]]] = []
+        self.routed: list[Seen] = []
         self.left = threading.Event()  # a client went away while we hung
         self.hanging = threading.Event()
         self._closing = threading.Event()
@@ -96,6 +101,18 @@ class FakeApi:
     def bodies(self) -> list[dict[str, Any]]:
         return [r.body for r in self.requests]
 
+    def route(self, pattern: str, *replies: Reply) -> None:
+        """Requests whose "METHOD /path?query" matches get these replies, the last again and again."""
+        self.routes.append((pattern, list(replies)))
+
+    def _routed(self, seen: Seen) -> Reply | None:
+        with self._lock:
+            for pattern, replies in self.routes:
+                if re.search(pattern, f"{seen.method} {seen.path}"):
+                    self.routed.append(seen)
+                    return replies.pop(0) if len(replies) > 1 else replies[0]
+        return None
+
     def _next(self, seen: Seen) -> Reply:
         with self._lock:
             self.requests.append(seen)
@@ -116,12 +133,18 @@ class FakeApi:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                self._reply(api.models)
+                self._reply(api._routed(self._seen({})) or api.models)
+
+            def do_DELETE(self) -> None:
+                self._reply(api._routed(self._seen({})) or json_reply(404, "{}"))
 
             def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                headers = {k.lower(): v for k, v in self.headers.items()}
-                self._reply(api._next(Seen(self.path, headers, body)))
+                told = self.rfile.read(int(self.headers.get("content-length") or 0))
+                seen = self._seen(json.loads(told or b"{}"))
+                self._reply(api._routed(seen) or api._next(seen))
+
+            def _seen(self, body: dict[str, Any]) -> Seen:
+                return Seen(self.path, {k.lower(): v for k, v in self.headers.items()}, body, self.command)
 
             def _reply(self, reply: Reply) -> None:
                 try:
