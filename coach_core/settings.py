@@ -8,8 +8,9 @@ table; no `repr` shows a secret. Making `Settings(...)` by hand reads nothing: o
 from __future__ import annotations
 
 import os
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
@@ -37,6 +38,14 @@ SHARED = {
 SECRETS = frozenset({"openai_api_key", "database_url"})
 #: Needed before the table can be read, or where a table could lead secrets away: never from the table.
 NOT_IN_TABLE = SECRETS | {"home", "host", "port", "openai_base_url", "log_level", "script"}
+#: How a variable with an endpoint's key may be called: COACH_KEY_... is meant for nothing else, and of the
+#: world's own names those that end like a key, but for keys of other things: an endpoint could lead them away.
+_KEY_NAME = re.compile(r"COACH_KEY_[A-Z0-9_]+|(?!COACH_)[A-Z][A-Z0-9_]*_(?:KEY|TOKEN)")
+_KEY_OF_ANOTHER = re.compile(
+    r"SECRET|PRIVATE|PASSW|COOKIE|SESSION|SIGNING|ENCRYPT|"
+    r"^(?:AWS|BITBUCKET|CI|DATADOG|DD|DOCKER|FACEBOOK|GH|GITHUB|GITLAB|GOOGLE_APPLICATION|HF|HUGGING\w*|INSTAGRAM|META|"
+    r"NPM|PYPI|SENTRY|SLACK|SSH|STRIPE|TELEGRAM|TWILIO|TWINE|VAULT|WHATSAPP)_"
+)
 LAYERS = ("command line", "environment", ".env", "secrets.toml", "settings table", "default")
 
 
@@ -121,6 +130,7 @@ class Settings(BaseSettings):
 
     _sources: Mapping[str, str] = PrivateAttr(default_factory=dict)
     _problems: Mapping[str, str] = PrivateAttr(default_factory=dict)
+    _keys: _Keys | None = PrivateAttr(None)
 
     @classmethod
     def settings_customise_sources(
@@ -169,6 +179,7 @@ class Settings(BaseSettings):
                     values[name] = value
         settings = cls._checked(values, sources)
         settings._problems = MappingProxyType(_unknown(folder / ".env"))
+        settings._keys = _Keys(folder)
         return settings
 
     def with_table(self, rows: Mapping[str, str]) -> Self:
@@ -192,6 +203,7 @@ class Settings(BaseSettings):
             sources[name] = "settings table"
         merged = self._checked(values, sources)
         merged._problems = MappingProxyType(problems)
+        merged._keys = self._keys
         return merged
 
     @classmethod
@@ -217,6 +229,35 @@ class Settings(BaseSettings):
     def problems(self) -> Mapping[str, str]:
         """What was left out, and why: unusable rows of the table, unknown COACH_ names."""
         return self._problems
+
+    @classmethod
+    def check_key_name(cls, name: str) -> None:
+        """Whether an endpoint's key may stand under the variable `name`; BadSetting says why not."""
+        if not _KEY_NAME.fullmatch(name):
+            raise BadSetting(
+                f"{name[:60]!r} cannot name a key. Use capitals and an ending _API_KEY, _KEY or _TOKEN, "
+                "or a name such as COACH_KEY_NAME."
+            )
+        if _KEY_OF_ANOTHER.search(name):
+            raise BadSetting(
+                f"{name[:60]} looks like the key of something else, which must not be sent to a model's server. "
+                "Put the model's key into .env under a name of its own, such as COACH_KEY_NAME."
+            )
+
+    def secret(self, name: str) -> str:
+        """The key under the variable `name` as it is now, from the environment, .env or secrets.toml; "" if none.
+
+        What is written into .env while the app runs is found. Raises BadSetting for a name that may hold no key.
+        """
+        self.check_key_name(name)
+        if name == variable("openai_api_key"):
+            return self.openai_api_key
+        return self._keys.get(name) if self._keys else ""
+
+    def holds_secret(self, text: str) -> bool:
+        """Whether a key that this app knows stands in `text`."""
+        known = [self.openai_api_key, *(self._keys.all() if self._keys else ())]
+        return any(len(key) >= 8 and key in text for key in known)
 
     def shown(self, name: str) -> str:
         """The value as a person may see it: secrets are "set" or "missing"."""
@@ -258,13 +299,15 @@ def _dotenv(cls: type[Settings], path: Path) -> dict[str, Any]:
 
 def _secrets(path: Path) -> dict[str, Any]:
     """Top-level names as in the environment; tables are Streamlit's own and not read."""
-    if not path.is_file():
-        return {}
+    return _named(_toml(path)) if path.is_file() else {}
+
+
+def _toml(path: Path) -> dict[str, Any]:
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise BadSetting(f'{path.name} is not valid TOML. Write each line as NAME = "value".') from None
-    return _named({k: v for k, v in data.items() if not isinstance(v, dict)})
+    return {name: value for name, value in data.items() if not isinstance(value, dict)}
 
 
 def _unknown(path: Path) -> dict[str, str]:
@@ -276,8 +319,52 @@ def _unknown(path: Path) -> dict[str, str]:
         name: f"{name} in {where} is not a setting of this app. Check its spelling."
         for where, names in places.items()
         for name in names
-        if name.startswith("COACH_") and name not in known
+        if name.startswith("COACH_") and not name.startswith("COACH_KEY_") and name not in known
     }
+
+
+class _Keys:
+    """Keys of endpoints, looked up when they are needed; the files are read anew when they have changed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._readers = {folder / ".env": _dotenv_names, folder / ".streamlit" / "secrets.toml": _toml_names}
+        self._read: dict[Path, tuple[tuple[int, int], Mapping[str, str]]] = {}
+
+    def get(self, name: str) -> str:
+        return next((layer[name].strip() for layer in self._layers() if name in layer), "")
+
+    def all(self) -> list[str]:
+        return [
+            value.strip()
+            for layer in self._layers()
+            for name, value in layer.items()
+            if _KEY_NAME.fullmatch(name.upper()) and value.strip()
+        ]
+
+    def _layers(self) -> Iterator[Mapping[str, str]]:
+        yield os.environ
+        for path, read in self._readers.items():
+            try:
+                found = path.stat()
+            except OSError:
+                continue
+            stamp = (found.st_mtime_ns, found.st_size)
+            if self._read.get(path, (None, {}))[0] != stamp:
+                self._read[path] = (stamp, read(path))
+            yield self._read[path][1]
+
+
+def _dotenv_names(path: Path) -> Mapping[str, str]:
+    from dotenv import dotenv_values
+
+    try:
+        return {name: value or "" for name, value in dotenv_values(path, encoding="utf-8").items()}
+    except (OSError, ValueError) as error:
+        raise BadSetting(f"{path.name} cannot be read ({type(error).__name__}). Save it as UTF-8 text.") from None
+
+
+def _toml_names(path: Path) -> Mapping[str, str]:
+    return {name: str(value) for name, value in _toml(path).items()}
 
 
 def _choose(field: FieldInfo, error: ValidationError) -> str:

@@ -169,6 +169,11 @@ class Wire(ABC):
             return Check(self.name, "warn", detail, "Check the model's name.", took)
         return Check(self.name, "ok", f"{host} answers" + (f" as {self.model}" if self.model else ""), "", took)
 
+    def models(self) -> list[str]:
+        """The models that the server lists. Raises BackendError."""
+        with mapped(self.endpoint):
+            return sorted(self._models())
+
     def close(self) -> None:
         if "client" in self.__dict__:
             self.client.close()

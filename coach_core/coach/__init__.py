@@ -18,10 +18,12 @@ from coach_core.backends import Endpoint
 from coach_core.coach import seed
 from coach_core.coach.asking import Asking, Limits
 from coach_core.coach.conversations import Conversations
+from coach_core.coach.endpoints import Endpoints, rows_of
 from coach_core.coach.library import Library
 from coach_core.coach.operations import Operations
 from coach_core.coach.parts import BackendParts
 from coach_core.coach.people import People
+from coach_core.errors import BadSetting
 from coach_core.jobs import Jobs
 from coach_core.knowledge import Knowledge
 from coach_core.knowledge.attached import Attached
@@ -32,7 +34,7 @@ from coach_core.store import Database, settings_table, turns, users
 from coach_core.types import Actor, BackendInfo, Passage, now
 
 
-class Coach(People, Conversations, Library, Operations):
+class Coach(People, Conversations, Library, Operations, Endpoints):
     """Made by `from_settings`; `close` lets go of everything it holds."""
 
     def __init__(self, settings: Settings, db: Database, *, background: bool = True) -> None:
@@ -40,7 +42,7 @@ class Coach(People, Conversations, Library, Operations):
         self._given = settings
         self.settings = settings.with_table(settings_table.get_all(db))
         self.knowledge = Knowledge(db, home=self.settings.home, embedder=self.settings.embedder)
-        self.parts = _backend_parts(self.settings, self.knowledge)
+        self.parts = self._backend_parts()
         self.runner = Runner(db, prices.cost)
         self._uploads = Uploads(self.settings.home / "uploads")
         self._attached = Attached(db)
@@ -78,6 +80,8 @@ class Coach(People, Conversations, Library, Operations):
         """Put `value` into the settings table ("" takes it out); it holds from the next question on."""
         access.require(actor, "settings")
         Settings.check(name, value)
+        if name in {"backend", "fallback"} and value and value not in self.parts.infos():
+            raise BadSetting(f"There is no backend called {value!r}. Choose one of: {', '.join(self.parts.infos())}.")
         before = settings_table.get_all(self._db).get(name, "")
         if value:
             settings_table.set(self._db, name, value)
@@ -110,8 +114,37 @@ class Coach(People, Conversations, Library, Operations):
         """Take up settings that changed: new backends for the next turn; the old close when idle."""
         old = self.parts
         self.settings = self._given.with_table(settings_table.get_all(self._db))
-        self.parts = _backend_parts(self.settings, self.knowledge)
+        self.parts = self._backend_parts()
         self.jobs.later(self.settings.turn_timeout, old.close)
+
+    def _backend_parts(self) -> BackendParts:
+        """What the settings say of each backend, and the rows of endpoints as they are each time."""
+        settings = self.settings
+        key, base = settings.openai_api_key, settings.openai_base_url
+        remote = Endpoint("default", base_url=base, key=key, model=settings.model)
+        no_key = "" if key or base else "No key is set. Put OPENAI_API_KEY=... into the file .env and start again."
+        no_file = (
+            "" if settings.local_model else "No model is set. Put COACH_LOCAL_MODEL=path-to.gguf into the file .env."
+        )
+        ready = {"extractive": "", "openai_responses": no_key, "openai_chat": no_key, "local": no_file}
+        if settings.script or settings.backend == "scripted":
+            ready["scripted"] = ""
+        local = Endpoint("local", model=Path(settings.local_model).stem)
+        return BackendParts(
+            {"openai_responses": remote, "openai_chat": remote, "local": local},
+            {
+                "extractive": {"score": self.knowledge.score},
+                "local": {
+                    "model": settings.local_model,
+                    "home": settings.home,
+                    "context": settings.local_model_context,
+                },
+                "scripted": {"script": settings.script or None},
+            },
+            ready,
+            rows=lambda: rows_of(settings, self._db),
+            later=lambda do: self.jobs.later(settings.turn_timeout, do),
+        )
 
 
 class _Current:
@@ -128,27 +161,3 @@ class _Current:
 
     def endpoint_name(self, name: str) -> str:
         return self._coach.parts.endpoint_name(name)
-
-
-def _backend_parts(settings: Settings, knowledge: Knowledge) -> BackendParts:
-    key, base = settings.openai_api_key, settings.openai_base_url
-    remote = Endpoint("default", base_url=base, key=key, model=settings.model)
-    no_key = "" if key or base else "No key is set. Put OPENAI_API_KEY=... into the file .env and start again."
-    no_file = "" if settings.local_model else "No model is set. Put COACH_LOCAL_MODEL=path-to.gguf into the file .env."
-    ready = {"extractive": "", "openai_responses": no_key, "openai_chat": no_key, "local": no_file}
-    if settings.script or settings.backend == "scripted":
-        ready["scripted"] = ""
-    local = Endpoint("local", model=Path(settings.local_model).stem)
-    return BackendParts(
-        {"openai_responses": remote, "openai_chat": remote, "local": local},
-        {
-            "extractive": {"score": knowledge.score},
-            "local": {
-                "model": settings.local_model,
-                "home": settings.home,
-                "context": settings.local_model_context,
-            },
-            "scripted": {"script": settings.script or None},
-        },
-        ready,
-    )

@@ -9,20 +9,26 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
+from coach_core.coach import trial
 from coach_core.coach.parts import BackendParts
 from coach_core.errors import CoachError
 from coach_core.knowledge import Knowledge
-from coach_core.settings import Settings
+from coach_core.settings import Settings, variable
 from coach_core.store import Database, personas, schema
-from coach_core.types import Check
+from coach_core.types import BackendInfo, Check, Trial
 
 LITTLE_DISK = 1_000_000_000
+AT_ONCE = 8  # servers asked at the same time: one that is down must not hold up the others
 
 
-def checks(settings: Settings, db: Database, knowledge: Knowledge, parts: BackendParts) -> list[Check]:
-    """Every check, in the order an operator would look."""
+def checks(
+    settings: Settings, db: Database, knowledge: Knowledge, parts: BackendParts, *, live: bool = False
+) -> list[Check]:
+    """Every check, in the order an operator would look. With `live` each backend is asked a small question."""
     found = [
         _guarded("python", _python),
         _guarded("home", lambda: _home(settings)),
@@ -34,21 +40,71 @@ def checks(settings: Settings, db: Database, knowledge: Knowledge, parts: Backen
     found += [
         Check("setting", "warn", sentence, f"Correct or remove {name}.") for name, sentence in settings.problems.items()
     ]
-    found += [check_backend(parts, name) for name in parts.infos()]
-    if not any(i.ready and i.name not in {"extractive", "scripted"} for i in parts.infos().values()):
+    infos = parts.infos()
+    found += _named(settings, infos)
+
+    def look(name: str) -> Check:
+        return live_call(settings, parts, name) if live else check_backend(parts, name)
+
+    with ThreadPoolExecutor(AT_ONCE, "doctor") as pool:
+        found += pool.map(look, infos)
+    if not any(i.ready and i.name not in {"extractive", "scripted"} for i in infos.values()):
         mend = "Put OPENAI_API_KEY=... or COACH_LOCAL_MODEL=path-to.gguf into the file .env and start again."
         found.append(Check("language model", "warn", "none is connected: answers are quotes from the documents", mend))
     return found
 
 
 def check_backend(parts: BackendParts, name: str) -> Check:
-    """A live look at one backend, with the time it took."""
+    """A cheap look at one backend, with the time it took: is it set up, does its server answer."""
     infos = parts.infos()
+    if why := _why_not(infos, name):
+        return why
+    row = parts.row(name)
+    if row is not None and not row.endpoint.profile.get("models", True):
+        return Check(name, "ok", "set up; not asked, as its server lists no models. A live test asks it.")
+    found = _guarded(name, lambda: parts.get(name).check())
+    mend = found.mend
+    if row is not None and found.state == "fail":
+        mend = f"Check the address and the key in {row.key_variable}." if row.key_variable else "Check the address."
+    return replace(found, name=name, mend=mend)
+
+
+def live_call(settings: Settings, parts: BackendParts, name: str) -> Trial:
+    """One small live question to a backend."""
+    infos = parts.infos()
+    if why := _why_not(infos, name):
+        return Trial(why.name, why.state, why.detail, why.mend)
+    try:
+        row, backend = parts.row(name), parts.get(name)
+    except CoachError as error:
+        return Trial(name, "fail", error.sentence, error=error.kind)
+    return trial.call(
+        name,
+        backend,
+        parameters=trial.parameters(settings.temperature, row.endpoint.profile if row else {}),
+        key_variable=row.key_variable if row else variable("openai_api_key") if infos[name].needs_key else "",
+        patience=settings.turn_timeout if name == "local" else trial.FIRST,
+    )
+
+
+def _why_not(infos: Mapping[str, BackendInfo], name: str) -> Check | None:
     if name not in infos:
         return Check(name, "fail", "there is no such backend", f"Choose one of: {', '.join(infos)}.")
-    if not infos[name].ready:
-        return Check(name, "warn", "not connected", infos[name].why)
-    return _guarded(name, lambda: parts.get(name).check())
+    return None if infos[name].ready else Check(name, "warn", "not connected", infos[name].why)
+
+
+def _named(settings: Settings, infos: Mapping[str, BackendInfo]) -> list[Check]:
+    """Settings that name a backend that there is not."""
+    return [
+        Check(
+            "setting",
+            "warn",
+            f"{variable(name)} ({settings.sources[name]}) names {value!r}, and there is no such backend",
+            f"Choose one of: {', '.join(infos)}.",
+        )
+        for name, value in (("backend", settings.backend), ("fallback", settings.fallback))
+        if value and value not in infos
+    ]
 
 
 def _guarded(name: str, check: Callable[[], Check]) -> Check:

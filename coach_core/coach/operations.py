@@ -13,7 +13,7 @@ from coach_core.settings import NOT_IN_TABLE, Settings
 from coach_core.store import audit
 from coach_core.store import backup as backups
 from coach_core.store import personas as persona_rows
-from coach_core.types import Actor, BackendInfo, Check, now
+from coach_core.types import Actor, BackendInfo, Check, Trial, now
 
 
 class Operations(Base):
@@ -45,14 +45,15 @@ class Operations(Base):
     def default_backend(self) -> str:
         return self.settings.backend
 
-    def doctor(self, actor: Actor) -> list[Check]:
+    def doctor(self, actor: Actor, live: bool = False) -> list[Check]:
+        """What is configured, reachable and missing; with `live` each backend is asked a small question."""
         access.require(actor, "settings")
-        return doctor.checks(self.settings, self._db, self.knowledge, self.parts)
+        return doctor.checks(self.settings, self._db, self.knowledge, self.parts, live=live)
 
-    def test_backend(self, actor: Actor, name: str) -> Check:
-        """One live look at a backend."""
+    def test_backend(self, actor: Actor, name: str) -> Trial:
+        """One small live question to a backend."""
         access.require(actor, "settings")
-        return doctor.check_backend(self.parts, name)
+        return doctor.live_call(self.settings, self.parts, name)
 
     def settings_view(self, actor: Actor) -> list[tuple[str, str, str]]:
         """(name, value or "set"/"missing", where it comes from)."""

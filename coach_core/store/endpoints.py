@@ -16,10 +16,13 @@ from sqlalchemy.exc import IntegrityError
 from coach_core.errors import BadSetting, NameTaken
 from coach_core.store import Database
 from coach_core.store.models.base import table_of
+from coach_core.store.models.conversations import ProviderStateRow, ThreadRow
 from coach_core.store.models.operations import EndpointRow
 from coach_core.types import new_id, now
 
 _ENDPOINTS = table_of(EndpointRow)
+_STATE = table_of(ProviderStateRow)
+_THREADS = table_of(ThreadRow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,4 +80,17 @@ def save(
 
 def delete(db: Database, endpoint_id: UUID) -> None:
     drop = sa.delete(_ENDPOINTS).where(_ENDPOINTS.c.id == endpoint_id)
+    db.write(lambda connection: connection.execute(drop)).result()
+
+
+def threads_on(db: Database, name: str) -> int:
+    """How many threads, whoever's, have chosen the backend `name`."""
+    chosen = sa.and_(_THREADS.c.backend == name, _THREADS.c.deleted_at.is_(None))
+    with db.read() as connection:
+        return connection.execute(sa.select(sa.func.count()).select_from(_THREADS).where(chosen)).scalar_one()
+
+
+def forget_state(db: Database, endpoint: str) -> None:
+    """Drop what the server at `endpoint` ("wire@name") kept of threads: it is another server now, or none."""
+    drop = sa.delete(_STATE).where(_STATE.c.endpoint == endpoint)
     db.write(lambda connection: connection.execute(drop)).result()
