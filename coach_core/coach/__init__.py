@@ -31,6 +31,7 @@ from coach_core.knowledge.uploads import Uploads
 from coach_core.runner import Runner
 from coach_core.settings import Settings
 from coach_core.store import Database, settings_table, turns, users
+from coach_core.store.remotes import EndpointRemotes
 from coach_core.types import Actor, BackendInfo, Passage, now
 
 
@@ -105,6 +106,7 @@ class Coach(People, Conversations, Library, Operations, Endpoints):
             turn=s.turn_timeout,
             tool_rounds=s.tool_rounds,
             context_deadline=s.context_deadline,
+            conversation_state=s.conversation_state,
         )
 
     def _find(self, text: str, collections: Sequence[UUID], k: int) -> Sequence[Passage]:
@@ -144,6 +146,7 @@ class Coach(People, Conversations, Library, Operations, Endpoints):
             ready,
             rows=lambda: rows_of(settings, self._db),
             later=lambda do: self.jobs.later(settings.turn_timeout, do),
+            remotes=lambda endpoint: EndpointRemotes(self._db, endpoint),
         )
 
 
@@ -161,3 +164,6 @@ class _Current:
 
     def endpoint_name(self, name: str) -> str:
         return self._coach.parts.endpoint_name(name)
+
+    def parameters(self, name: str) -> Mapping[str, Any]:
+        return self._coach.parts.parameters(name)
