@@ -120,12 +120,6 @@ class BackendParts:
         endpoint = row.endpoint if row else self._endpoints.get(name)
         return (endpoint.profile.get("parameters") or {}) if endpoint else {}
 
-    def parameters(self, name: str) -> Mapping[str, Any]:
-        """What the endpoint of `name` says of temperature, length, times and the like."""
-        row = None if name in BACKENDS else self.row(name)
-        endpoint = row.endpoint if row else self._endpoints.get(name)
-        return (endpoint.profile.get("parameters") if endpoint else None) or {}
-
     def row(self, name: str) -> Row | None:
         """The endpoint listed under `name` now, if there is one."""
         return next((row for row in self._rows() if row.endpoint.name == name), None)
