@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any
 
 import httpx2
@@ -25,7 +26,7 @@ from coach_core.backends.responses_events import ENDED, STARTED, Gathered, usage
 from coach_core.backends.sdk import Reply, Wire, estimate, parameters
 from coach_core.backends.sdk_errors import mapped
 from coach_core.errors import BackendError, BadRequest, NotAnApi, Refused, StateLost, StreamCut
-from coach_core.types import Event, Part
+from coach_core.types import Event, Message, Part
 
 log = logging.getLogger(__name__)
 _REMEMBERED = 512
@@ -347,7 +348,12 @@ def _opaque(response: Raw) -> tuple[Raw, ...]:
     """The response's items as they can be handed back: thoughts only where they came encrypted."""
     output: Sequence[Raw] = response.get("output") or ()
     kept = [i for i in output if i.get("type") in {"message", "function_call", "custom_tool_call"} or _sealed(i)]
-    return tuple({k: v for k, v in i.items() if v is not None and k != "status"} for i in kept)
+    return tuple({k: v for k, v in i.items() if v is not None and (k != "status" or _needs_status(i))} for i in kept)
+
+
+def _needs_status(item: Raw) -> bool:
+    """A message is refused without its status; a thought or a call says nothing by it."""
+    return item.get("type") == "message"
 
 
 def _sealed(item: Raw) -> bool:
@@ -363,11 +369,10 @@ def _calls(request: Request) -> list[str]:
     return [p.call_id for m in request.exchange for p in m.parts if p.kind == "tool_call"]
 
 
-def _trailing_results(request: Request) -> Iterator[Any]:
-    for message in reversed(request.exchange):
-        if message.speaker != "tool":
-            return
-        yield message
+def _trailing_results(request: Request) -> list[Message]:
+    """The results that the exchange ends in, in the order of their calls."""
+    found = list(takewhile(lambda m: m.speaker == "tool", reversed(request.exchange)))
+    return found[::-1]
 
 
 def build(endpoint: Endpoint, remotes: Remotes | None = None, **_: object) -> OpenAIResponses:

@@ -21,7 +21,7 @@ from coach_core.types import Event, Usage
 STARTED = frozenset({"response.created", "response.queued", "response.in_progress"})
 ENDED = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled", "error"})
 #: Statuses of a whole response, as the event that would end it.
-_STATUS = {"completed": "response.completed", "incomplete": "response.incomplete", "failed": "response.failed"}
+_STATUS = {s: f"response.{s}" for s in ("completed", "incomplete", "failed", "cancelled")}
 _SEARCHED = "The documents kept at the API {}. The app's own search can answer instead."
 
 
@@ -55,7 +55,7 @@ class Gathered:
         """The events that one frame of the stream, or a whole response, brings."""
         kind: str | None = event.get("type")
         if kind is None and event.get("object") == "response":
-            kind, event = _STATUS.get(str(event.get("status")), "response.cancelled"), {"response": event}
+            kind, event = _ended(event), {"response": event}
         elif kind is None and event.get("error"):
             kind = "error"
         if self._before(kind, event.get("sequence_number")):
@@ -194,6 +194,12 @@ def usage_of(usage: Mapping[str, Any]) -> Usage:
         cached_tokens=told.get("cached_tokens") or 0,
         reasoning_tokens=answered.get("reasoning_tokens") or 0,
     )
+
+
+def _ended(response: Mapping[str, Any]) -> str:
+    """The event that would end a whole response; a status of the server's own making says nothing against it."""
+    fallback = "failed" if response.get("error") else "completed"
+    return _STATUS.get(str(response.get("status")), _STATUS[fallback])
 
 
 def _place(event: Mapping[str, Any]) -> tuple[Any, Any]:
