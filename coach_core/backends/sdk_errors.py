@@ -154,7 +154,7 @@ def map_error(error: BaseException, endpoint: Endpoint) -> BackendError:
             return StreamCut()
         case openai.OpenAIError():
             opening = f"{host} was not asked: the request is not complete."
-            return BadRequest(_quoting(opening, str(error), endpoint))
+            return BadRequest(quoting(opening, str(error), endpoint))
         case httpx2.HTTPStatusError():
             return _of_status(error.response.status_code)(f"{host} answered {error.response.status_code}.")
         case httpx2.RequestError() | ssl.SSLError():
@@ -249,7 +249,7 @@ def _sentence(kind: type[BackendError], code: str, message: str, endpoint: Endpo
         Refused: f"{host} declined to answer this. Ask it in another way.",
     }
     opening = openings.get(kind) or kind().sentence
-    return _quoting(opening, message, endpoint) if kind in {BadRequest, ServerFailed, HostedSearchFailed} else opening
+    return quoting(opening, message, endpoint) if kind in {BadRequest, ServerFailed, HostedSearchFailed} else opening
 
 
 def _network(error: BaseException, host: str) -> BackendError | None:
@@ -267,7 +267,8 @@ def _unreachable(host: str) -> Unreachable:
     return Unreachable(f"{host} cannot be reached. Check the network and the base URL, then try again.")
 
 
-def _quoting(opening: str, message: str, endpoint: Endpoint) -> str:
+def quoting(opening: str, message: str, endpoint: Endpoint) -> str:
+    """`opening`, then what the server says, without anything that looks like a key."""
     text = " ".join(_clean(message, endpoint).split())
     return f"{opening} It says: {text[:240]}" if text else opening
 

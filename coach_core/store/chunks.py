@@ -130,6 +130,12 @@ def row_of(connection: Connection, chunk_id: UUID) -> Row[Any] | None:
     return connection.execute(_joined().where(CHUNKS.c.id == chunk_id)).first()
 
 
+def of_document(connection: Connection, document_id: UUID) -> list[Row[Any]]:
+    """The document's visible chunks in their order, with its title and hash."""
+    query = _joined().where(_DOCUMENTS.c.id == document_id).order_by(CHUNKS.c.position)
+    return list(connection.execute(query))
+
+
 def version_of(connection: Connection, document_id: UUID) -> UUID | None:
     return connection.execute(sa.select(_DOCUMENTS.c.version_id).where(_DOCUMENTS.c.id == document_id)).scalar()
 
