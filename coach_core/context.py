@@ -34,32 +34,42 @@ class Gathered:
     milliseconds: Mapping[str, float] = field(default_factory=dict)
 
 
-def gather(sources: Mapping[str, Callable[[], Any]], deadline: float) -> Gathered:
-    """Run every source in a thread of its own and wait at most `deadline` seconds for them together."""
-    began = time.perf_counter()
-    took: dict[str, float] = {}
+class Gathering:
+    """Sources that run side by side, each in a thread of its own, from the moment this is made."""
 
-    def timed(name: str, fetch: Callable[[], Any]) -> Any:
+    def __init__(self, sources: Mapping[str, Callable[[], Any]]) -> None:
+        self._began = time.perf_counter()
+        self._took: dict[str, float] = {}
+        self._running: dict[str, Future[Any]] = {n: _pool.submit(self._timed, n, fetch) for n, fetch in sources.items()}
+
+    def wait(self, deadline: float, names: Sequence[str] | None = None) -> Gathered:
+        """What comes of `names` (else of all) within `deadline` seconds from now."""
+        until = time.perf_counter() + deadline
+        values: dict[str, Any] = {}
+        notices: list[tuple[str, str]] = []
+        for name in self._running if names is None else names:
+            try:
+                values[name] = self._running[name].result(max(0.0, until - time.perf_counter()))
+            except Late:
+                self._running[name].cancel()
+                notices.append((name, f"The {name} did not answer within {deadline * 1000:.0f} ms; it was left out."))
+            except CoachError as error:
+                notices.append((name, f"The {name} was left out: {error.sentence}"))
+            except Exception:
+                log.exception("context source %s failed", name)
+                notices.append((name, f"The {name} failed and was left out."))
+        return Gathered(values, tuple(notices), dict(self._took))
+
+    def _timed(self, name: str, fetch: Callable[[], Any]) -> Any:
         try:
             return fetch()
         finally:
-            took[name] = (time.perf_counter() - began) * 1000
+            self._took[name] = (time.perf_counter() - self._began) * 1000
 
-    running: dict[str, Future[Any]] = {n: _pool.submit(timed, n, fetch) for n, fetch in sources.items()}
-    values: dict[str, Any] = {}
-    notices: list[tuple[str, str]] = []
-    for name, future in running.items():
-        try:
-            values[name] = future.result(max(0.0, began + deadline - time.perf_counter()))
-        except Late:
-            future.cancel()
-            notices.append((name, f"The {name} did not answer within {deadline * 1000:.0f} ms; it was left out."))
-        except CoachError as error:
-            notices.append((name, f"The {name} was left out: {error.sentence}"))
-        except Exception:
-            log.exception("context source %s failed", name)
-            notices.append((name, f"The {name} failed and was left out."))
-    return Gathered(values, tuple(notices), took)
+
+def gather(sources: Mapping[str, Callable[[], Any]], deadline: float) -> Gathered:
+    """Run every source and wait at most `deadline` seconds for them together."""
+    return Gathering(sources).wait(deadline)
 
 
 def fit_history(
@@ -87,6 +97,19 @@ def fit_history(
         used_messages += len(exchange)
     chosen = tuple(_unmarked(m) for exchange in reversed(kept) for m in exchange)
     return chosen, len(messages) - len(chosen)
+
+
+def newer_half(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """`messages` without the older half of the exchanges; of a single one nothing stays."""
+    exchanges = _exchanges(messages)
+    return tuple(m for exchange in exchanges[(len(exchanges) + 1) // 2 :] for m in exchange)
+
+
+def best_few(passages: Sequence[Passage], most: int) -> tuple[Passage, ...]:
+    """The `most` passages that fit best, in their order; fewer when there are no more than that."""
+    count = most if len(passages) > most else len(passages) // 2
+    best = sorted(range(len(passages)), key=lambda i: -passages[i].score)[:count]
+    return tuple(passages[i] for i in sorted(best))
 
 
 def render_passages(passages: Sequence[Passage]) -> str:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
@@ -27,9 +29,10 @@ STYLE = (
 )
 
 
-def instructions(draft: PersonaDraft) -> str:
-    """What a model is told first: the persona's own words, then how to cite and write."""
-    return "\n\n".join(t for t in (draft.instructions.strip(), CITE, STYLE) if t)
+def instructions(draft: PersonaDraft, *, as_data: bool = False) -> str:
+    """What a model is told first: the persona's own words, then how to cite and write. An answer that is
+    data (`as_data`) has neither marks nor Markdown."""
+    return "\n\n".join(t for t in (draft.instructions.strip(), *(() if as_data else (CITE, STYLE))) if t)
 
 
 def diff(old: PersonaDraft, new: PersonaDraft, names: Mapping[UUID, str] | None = None) -> str:
@@ -72,18 +75,54 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         _check_parameter(name, value)
 
 
+#: Parameter -> (least, most, what it is, unit).
+_RANGES: Mapping[str, tuple[float, float, str, str]] = {
+    "temperature": (0, 2, "The temperature", ""),
+    "top_p": (0, 1, "top_p", ""),
+    "max_output_tokens": (1, 1_000_000, "The longest answer", "tokens"),
+    "first_token_timeout": (1, 86_400, "The wait for the first word", "seconds"),
+    "token_timeout": (1, 86_400, "The wait between two pieces", "seconds"),
+    "turn_timeout": (1, 86_400, "The time for the whole answer", "seconds"),
+}
+#: Parameter -> (what it is, what may be chosen).
+CHOICES: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "reasoning_effort": ("reasoning_effort", ("none", "minimal", "low", "medium", "high", "xhigh")),
+    "state": ("state", ("previous_response", "conversation", "stateless")),
+    "search": ("search", ("local", "hosted")),
+}
+#: What names something that one server keeps; it means nothing anywhere else.
+AT_ONE_SERVER = frozenset({"assistant_id"})
+PARAMETERS = (*_RANGES, *CHOICES, "background", *AT_ONE_SERVER)
+
+
 def _check_parameter(name: str, value: Any) -> None:
-    ranges = {"temperature": (0, 2), "top_p": (0, 1), "max_output_tokens": (1, 1_000_000)}
-    if name in ranges:
-        low, high = ranges[name]
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not low <= value <= high:
-            raise InputError(f"{name} must be a number from {low} to {high:,}.")
-    elif name == "reasoning_effort":
-        if value not in {"none", "minimal", "low", "medium", "high", "xhigh"}:
-            raise InputError("reasoning_effort must be none, minimal, low, medium, high or xhigh.")
+    if name in _RANGES:
+        low, high, what, unit = _RANGES[name]
+        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        whole = name != "max_output_tokens" or isinstance(value, int)
+        if not number or not whole or not low <= value <= high:
+            kind = "a whole number" if name == "max_output_tokens" else "a number"
+            of = f" of {unit}" if unit else ""
+            raise InputError(f"{what} must be {kind}{of} from {low:,} to {high:,}; {_short(value)} is not.")
+    elif name in CHOICES:
+        what, names = CHOICES[name]
+        if value not in names:
+            raise InputError(f"{what} must be {', '.join(names[:-1])} or {names[-1]}; {_short(value)} is not.")
+    elif name == "background":
+        if not isinstance(value, bool):
+            raise InputError(f"background must be true or false; {_short(value)} is neither.")
+    elif name == "assistant_id":
+        if not isinstance(value, str) or not re.fullmatch(r"[\w.:-]{1,128}", value, re.ASCII):
+            raise InputError(
+                "The assistant's id must be as its API shows it, such as asst_abc123: letters, digits, - and _ only."
+            )
     else:
-        raise InputError(f"There is no parameter called {name!r}.")
+        raise InputError(f"There is no parameter called {name[:60]!r}. There are: {', '.join(PARAMETERS)}.")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:39]}…"
 
 
 def copy_of(draft: PersonaDraft, taken: Collection[str]) -> PersonaDraft:

@@ -23,6 +23,7 @@ from coach_core.store import Database, turns
 from coach_core.types import (
     Citation,
     Event,
+    Message,
     MessageStatus,
     Part,
     TurnRecord,
@@ -48,6 +49,7 @@ class Live:
 
     record: TurnRecord
     began: str = ""
+    before: tuple[Part, ...] = ()
     cancel: threading.Event = field(default_factory=threading.Event)
     changed: threading.Condition = field(default_factory=threading.Condition)
     events: list[Event] = field(default_factory=list)
@@ -82,17 +84,19 @@ class Runner:
         record: TurnRecord,
         produce: Produce,
         *,
-        began: str = "",
+        resumed: Message | None = None,
         cited: Sequence[Citation] = (),
         state_of: Callable[[Event], Mapping[str, str] | None] | None = None,
+        endpoint_of: Callable[[str], str] | None = None,
     ) -> None:
         """Run `produce(cancel, timing)` for the turn `record`, whose lease this runner's owner holds.
 
-        `began` and `cited` are the text and the citations of an answer that is gone on with."""
-        live = Live(record, began=began)
+        `resumed` is an answer that is gone on with, `cited` what it cites; `endpoint_of` gives what the
+        state of a backend is kept under, for another may answer than was asked first."""
+        live = Live(record, began=resumed.text, before=resumed.parts) if resumed else Live(record)
         with self._gate:
             self._live[record.id] = live
-        args = (live, produce, tuple(cited), state_of)
+        args = (live, produce, tuple(cited), state_of, endpoint_of)
         threading.Thread(target=self._run, args=args, name=f"turn-{record.id.hex[-6:]}", daemon=True).start()
 
     def cancel(self, turn_id: UUID) -> None:
@@ -142,24 +146,28 @@ class Runner:
         produce: Produce,
         cited: tuple[Citation, ...],
         state_of: Callable[[Event], Mapping[str, str] | None] | None,
+        endpoint_of: Callable[[str], str] | None,
     ) -> None:
         timing: dict[str, float] = {}
         began = time.perf_counter()
         end: Event | None = None
+        fault = CoachError()
         try:
             for event in produce(live.cancel, timing):
                 if event.terminal:
                     end = event
                     break
                 self._take(live, event)
+        except CoachError as error:
+            log.info("turn %s could not be played: %s", live.record.id, error.kind)
+            fault = error
         except Exception:
             log.exception("turn %s failed", live.record.id)
         timing["total"] = (time.perf_counter() - began) * 1000
-        end = end or Event(
-            "error", live.record.id, len(live.events) + 1, error="coach_error", text=CoachError().sentence
-        )
+        if end is None:
+            end = Event("error", live.record.id, len(live.events) + 1, error=fault.kind, text=fault.sentence)
         try:
-            self._finish(live, end, cited, timing, state_of)
+            self._finish(live, end, cited, timing, state_of, endpoint_of)
         except Exception as fault:
             log.exception("turn %s could not be stored", live.record.id)
             sentence = fault.sentence if isinstance(fault, CoachError) else StoreError().sentence
@@ -208,6 +216,7 @@ class Runner:
         cited: tuple[Citation, ...],
         timing: dict[str, float],
         state_of: Callable[[Event], Mapping[str, str] | None] | None,
+        endpoint_of: Callable[[str], str] | None,
     ) -> None:
         record, usage = live.record, end.usage or Usage()
         backend = next((e.backend for e in reversed(live.events) if e.kind == "start"), record.backend)
@@ -224,7 +233,7 @@ class Runner:
             record.attempt,
             status=status,
             message_status=message_status,
-            parts=_parts(live),
+            parts=turns.parts_of(live.events, live.before),
             text=live.text,
             events=[*unsaved, end],
             citations=[*cited, *(c for c in new if c.number not in {o.number for o in cited})],
@@ -239,6 +248,7 @@ class Runner:
             provider_state=state_of(end) if state_of else None,
             backend=backend,
             model=model,
+            endpoint=endpoint_of(backend) if endpoint_of and backend != record.backend else None,
         ).result()
 
     # -- looking after ------------------------------------------------------------------------------
@@ -317,31 +327,6 @@ def _outcome(end: Event, *, stopping: bool) -> tuple[TurnStatus, MessageStatus]:
     if end.status == "cancelled":
         return ("interrupted", "interrupted") if stopping else ("cancelled", "cancelled")
     return ("completed", "complete") if end.status == "completed" else ("incomplete", "interrupted")
-
-
-def _parts(live: Live) -> tuple[Part, ...]:
-    """The answer as ordered parts: its text, broken where tools were called."""
-    parts: list[Part] = []
-    words: list[str] = [live.began] if live.began else []
-
-    def close() -> None:
-        if words:
-            parts.append(Part("text", "".join(words)))
-            words.clear()
-
-    for event in live.events:
-        if event.kind == "text":
-            words.append(event.text)
-        elif event.kind == "retract":
-            words.clear()
-        elif event.kind == "tool_call":
-            close()
-            parts.append(Part("tool_call", call_id=event.call_id, name=event.name, arguments=event.arguments))
-        elif event.kind == "tool_result":
-            close()
-            parts.append(Part("tool_result", event.text, call_id=event.call_id, name=event.name, error=event.error))
-    close()
-    return tuple(parts)
 
 
 def _closing(turn_id: UUID, seq: int, status: str) -> Event:

@@ -113,6 +113,9 @@ class Settings(BaseSettings):
     reranker: Text = Field("", description="Reserved for a reranking model. Empty: none.")
     host: Text = Field("127.0.0.1", min_length=1, description="The address the app listens on.")
     port: int = Field(8501, ge=1, le=65_535, description="The port the app listens on.")
+    conversation_state: Literal["previous_response", "conversation", "stateless"] = Field(
+        "previous_response", description="How the Responses API keeps a conversation between two questions."
+    )
     history_messages: int = Field(20, ge=0, le=1000, description="Messages of the thread that a model is told.")
     history_tokens: int = Field(6000, ge=0, le=2_000_000, description="Their length at most, in tokens.")
     passages: int = Field(8, ge=0, le=100, description="Passages looked up for a question.")

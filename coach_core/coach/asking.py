@@ -1,24 +1,28 @@
 """How a question becomes a turn: route it, write it down, gather its sources, hand it to the runner.
 
-Invariant: the question is on disk before `ask` returns; everything after that happens off the page.
+Invariant: the question is on disk before `ask` returns; everything after that happens off the page. What
+cannot be asked (a tool's call that is written wrongly) is refused before anything is written.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 from uuid import UUID
 
 from coach_core import context, personas, routing
 from coach_core.backends import Backend, Request
-from coach_core.errors import PersonaNotFound, ThreadNotFound
+from coach_core.coach.options import Limits, options
+from coach_core.errors import CoachError, PersonaNotFound, ThreadNotFound
 from coach_core.runner import Runner
 from coach_core.store import Database, files, messages, state, threads, turns
 from coach_core.store import personas as persona_rows
-from coach_core.tools import Bound, Tool, tool
+from coach_core.tools import Bound, Tool, slash, tool
 from coach_core.turn import Choice, Clock, ToolOutcome, Turn, run_turn
+from coach_core.turn.exchange import gone_before
 from coach_core.types import (
     Actor,
     BackendInfo,
@@ -28,9 +32,13 @@ from coach_core.types import (
     Part,
     Passage,
     Persona,
+    PersonaDraft,
     Thread,
     TurnRecord,
 )
+
+__all__ = ["Ask", "Asking", "Backends", "Hosted", "Limits"]
+log = logging.getLogger(__name__)
 
 
 class Backends(Protocol):
@@ -40,23 +48,21 @@ class Backends(Protocol):
     def infos(self) -> Mapping[str, BackendInfo]: ...
     def endpoint_name(self, name: str) -> str: ...
 
+    def parameters(self, name: str) -> Mapping[str, Any]:
+        """What the endpoint of `name` says of temperature, length, times and the like."""
+        ...
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Plain values from the settings; seconds where they are times."""
 
-    default_backend: str
-    fallback: str = ""
-    history_messages: int = 20
-    history_tokens: int = 6000
-    passages: int = 8
-    answer_tokens: int = 2000
-    temperature: float = 0.7
-    first_token: float = 25.0
-    between_tokens: float = 30.0
-    turn: float = 180.0
-    tool_rounds: int = 8
-    context_deadline: float = 0.4
+class Hosted(Protocol):
+    """Documents that an API keeps a copy of and searches itself."""
+
+    def stores(self, backend: str, persona: Persona) -> tuple[str, ...]:
+        """The stores at that backend's API that hold what the persona reads; none where they are not in step."""
+        ...
+
+    def resolve(self, endpoint: str, citation: Citation) -> Citation:
+        """The citation of a hosted file as one of our own document, where it is known."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +70,8 @@ class Ask:
     """What is asked: new `parts` below `parent_id` (with `at_end`, at the end of the branch on show), or the
     question `question_id` once more.
 
-    `resume_of` is an answer to go on with; `backend` overrides the thread's choice for this turn.
+    `resume_of` is an answer to go on with; `backend` overrides the thread's choice for this turn; `schema`
+    is the JSON Schema that the answer must follow.
     """
 
     parts: tuple[Part, ...] | None = None
@@ -74,6 +81,22 @@ class Ask:
     resume_of: Message | None = None
     backend: str | None = None
     key: str | None = None
+    schema: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One question on its way to a turn: everything that is known once it is written down."""
+
+    actor: Actor
+    ask: Ask
+    thread: Thread
+    persona: Persona
+    route: routing.Route
+    infos: Mapping[str, BackendInfo]
+    limits: Limits
+    record: TurnRecord
+    cited: tuple[Citation, ...] = ()
 
 
 Find = Callable[[str, Sequence[UUID], int], Sequence[Passage]]
@@ -91,6 +114,7 @@ class Asking:
         limits: Callable[[], Limits],
         find: Find,
         attached: FindAttached,
+        hosted: Hosted | None = None,
     ) -> None:
         self._db = db
         self._runner = runner
@@ -98,6 +122,7 @@ class Asking:
         self._limits = limits
         self._find = find
         self._attached = attached
+        self._hosted = hosted
 
     def ask(self, actor: Actor, thread_id: UUID, ask: Ask) -> TurnRecord:
         """Write the question down and start its turn. With a `key` seen before: that turn, not started again."""
@@ -109,15 +134,10 @@ class Asking:
         persona = persona_rows.get(self._db, thread.persona_id)
         if persona.deleted_at is not None:
             raise PersonaNotFound(f"The persona {persona.name} was deleted. Choose another persona for this thread.")
-        limits = self._limits()
-        route = routing.choose(
-            self._backends.infos(),
-            asked=ask.backend,
-            thread=thread.backend,
-            persona=persona.draft.backend,
-            default=limits.default_backend,
-            fallback=limits.fallback,
-        )
+        if ask.parts:
+            self._called(messages.plain_text(ask.parts), self._tools(persona.draft))
+        limits, infos = self._limits(), self._backends.infos()
+        route = self._route(infos, limits, persona, ask.backend, thread.backend)
         first = route.backends[0]
         record = turns.begin(
             self._db,
@@ -128,7 +148,7 @@ class Asking:
             parent_id=thread.head_id if ask.at_end else ask.parent_id,
             backend=first,
             endpoint=self._backends.endpoint_name(first),
-            model=self._model(persona, first),
+            model=persona.draft.model if self._own(persona, first, limits) else "",
             persona_id=persona.id,
             persona_version_id=persona.version_id,
             arm="",
@@ -138,88 +158,139 @@ class Asking:
             resume_of=ask.resume_of.id if ask.resume_of else None,
         )
         cited = self._cited(actor, ask.resume_of)
-        began = ask.resume_of.text if ask.resume_of else ""
+        asked = _Asked(actor, ask, thread, persona, route, infos, limits, record, cited)
 
         def produce(cancel: threading.Event, timing: dict[str, float]) -> Iterator[Event]:
             clock = Clock(parts=timing)
-            turn = self._turn(actor, thread, persona, record, route, limits, began, cited)
+            turn = self._turn(asked)
             clock.mark("prepare")
             return run_turn(turn, cancel, clock)
 
-        self._runner.start(record, produce, began=began, cited=cited, state_of=_state_of)
+        self._runner.start(
+            record,
+            produce,
+            resumed=ask.resume_of,
+            cited=cited,
+            state_of=_state_of,
+            endpoint_of=self._backends.endpoint_name,
+        )
         return record
 
-    def _turn(
-        self,
-        actor: Actor,
-        thread: Thread,
-        persona: Persona,
-        record: TurnRecord,
-        route: routing.Route,
-        limits: Limits,
-        began: str,
-        cited: Sequence[Citation],
-    ) -> Turn:
-        branch = [
-            m
-            for m in messages.branch(
-                self._db, actor, thread.id, record.question_id, last=2 * limits.history_messages + 9
-            )
-            if m.text or any(p.kind != "text" for p in m.parts)
-        ]
-        question, before = branch[-1], branch[:-1]
+    def commands(self, persona: Persona, backend: str | None) -> tuple[list[slash.Command], str]:
+        """The persona's tools as a person may call them, and why the model that would answer calls none itself."""
+        tools = self._tools(persona.draft)
+        if tools is None:
+            return [], ""
+        infos, why = self._backends.infos(), ""
+        try:
+            first = infos[self._route(infos, self._limits(), persona, None, backend).backends[0]]
+            why = "" if first.tools else f"{first.label} uses no tools by itself: call them here."
+        except CoachError:
+            pass  # nobody can answer now, which asking says better
+        return slash.commands(tools.specs()), why
+
+    # -- one turn -----------------------------------------------------------------------------------
+
+    def _turn(self, asked: _Asked) -> Turn:
+        persona, limits, ask = asked.persona, asked.limits, asked.ask
+        question, before = self._branch(asked)
+        tools = self._tools(persona.draft)
+        exchange, resume_from = _gone_before(ask.resume_of)
+        call = None if ask.resume_of else self._called(question.text, tools)
+        question = _as_asked(question, call, tools)
         history, left_out = context.fit_history(
             before, most_messages=limits.history_messages, most_tokens=limits.history_tokens
         )
         request = Request(
             question=question,
-            instructions=personas.instructions(persona.draft),
+            instructions=personas.instructions(persona.draft, as_data=ask.schema is not None),
             history=history,
-            parameters={
-                "temperature": limits.temperature,
-                "max_output_tokens": limits.answer_tokens,
-                **persona.draft.parameters,
-            },
-            resume_from=began,
+            exchange=exchange,
+            schema=ask.schema,
+            resume_from=resume_from,
             read_file=lambda file_id: files.read(self._db, file_id),
-            first_token_timeout=limits.first_token,
-            token_timeout=limits.between_tokens,
-            total_timeout=limits.turn,
         )
-        notices = list(route.notices)
+        choices, notices = self._choices(asked, before[-1].id if before else None)
         if left_out:
             notices.append(("history", "Older messages were left out to keep within the budget."))
-        last_answer = before[-1].id if before else None
+        call_id = f"call_{asked.record.id.hex[-20:]}"
         return Turn(
-            id=record.id,
+            id=asked.record.id,
             request=request,
-            choices=[self._choice(persona, name, thread.id, last_answer) for name in route.backends],
-            sources=self._sources(persona, question, history, limits, cited),
-            tools=self._tools(persona),
+            choices=choices,
+            sources=self._sources(persona, question, history, limits),
+            tools=tools,
+            calls=[Event("tool_call", call_id=call_id, name=call.name, arguments=call.arguments)] if call else (),
             deadline=limits.context_deadline,
             tool_rounds=limits.tool_rounds,
-            total_timeout=limits.turn,
             notices=tuple(notices),
-            cited=cited,
+            so_far=ask.resume_of.text if ask.resume_of else "",
+            cited=asked.cited,
         )
 
-    def _choice(self, persona: Persona, name: str, thread_id: UUID, last_answer: UUID | None) -> Choice:
+    def _branch(self, asked: _Asked) -> tuple[Message, list[Message]]:
+        """The question, and what was said before it."""
+        last = 2 * asked.limits.history_messages + 9
+        branch = messages.branch(self._db, asked.actor, asked.thread.id, asked.record.question_id, last=last)
+        *before, question = (m for m in branch if m.text or any(p.kind != "text" for p in m.parts))
+        return question, before
+
+    def _route(
+        self, infos: Mapping[str, BackendInfo], limits: Limits, persona: Persona, asked: str | None, thread: str | None
+    ) -> routing.Route:
+        return routing.choose(
+            infos,
+            asked=asked,
+            thread=thread,
+            persona=persona.draft.backend,
+            default=limits.default_backend,
+            fallback=limits.fallback,
+        )
+
+    def _choices(self, asked: _Asked, last_answer: UUID | None) -> tuple[list[Choice], list[tuple[str, str]]]:
+        """The backends of the route; a backup that cannot be built is left out and named."""
+        first, *backups = asked.route.backends
+        choices, notices = [self._choice(asked, first, last_answer)], list(asked.route.notices)
+        for name in backups:
+            try:
+                choices.append(self._choice(asked, name, last_answer))
+            except CoachError as error:
+                notices.append(("routing", f"The backup cannot answer. {error.sentence}"))
+        return choices, notices
+
+    def _choice(self, asked: _Asked, name: str, last_answer: UUID | None) -> Choice:
+        persona, info = asked.persona, asked.infos.get(name)
         endpoint = self._backends.endpoint_name(name)
-        known = state.get(self._db, thread_id, endpoint) if endpoint and last_answer else None
-        valid = known is not None and known.message_id == last_answer
+        own = self._own(persona, name, asked.limits)
+        chosen = options(asked.limits, self._backends.parameters(name), persona.draft, own=own)
+        hosted = self._hosted if chosen.hosted and endpoint else None
+
+        def known() -> Mapping[str, str] | None:
+            return state.take(self._db, asked.thread.id, endpoint, last_answer) if endpoint and last_answer else None
+
+        def resolve(citation: Citation) -> Citation:
+            return self._hosted.resolve(endpoint, citation) if self._hosted and citation.external_id else citation
+
         return Choice(
             self._backends.get(name),
-            model=self._model(persona, name),
-            provider_state=known.data if known is not None and valid else None,
+            name=name,
+            model=persona.draft.model if own else "",
+            state=known,
+            parameters=chosen.parameters,
+            times=chosen.times,
+            stores=hosted.stores(name, persona) if hosted else (),
+            resolve=resolve,
+            tools=info.tools if info else True,
+            about={
+                "endpoint": endpoint,
+                "wire": (info.wire if info else "") or name,
+                "persona": persona.slug,
+                "version": persona.version,
+            },
         )
 
     def _sources(
-        self,
-        persona: Persona,
-        question: Message,
-        history: Sequence[Message],
-        limits: Limits,
-        cited: Sequence[Citation],
+        self, persona: Persona, question: Message, history: Sequence[Message], limits: Limits
     ) -> dict[str, Callable[[], Any]]:
         text = context.search_text(question.text, history)
         attached = [p for m in (*history, question) for p in m.parts if p.kind == "file"]
@@ -233,31 +304,70 @@ class Asking:
 
         return {"knowledge": knowledge} if attached or (collections and limits.passages) else {}
 
-    def _tools(self, persona: Persona) -> Bound | None:
-        chosen = [t for t in self._offered(persona) if t.spec.name in persona.draft.tools]
+    # -- tools --------------------------------------------------------------------------------------
+
+    def _called(self, text: str, tools: Bound | None) -> slash.Slash | None:
+        """The tool that the question calls by hand. Raises InputError with how to write it."""
+        if tools is None or not text.lstrip().startswith("/"):
+            return None
+        call = slash.parse(text, tools.specs())
+        if call is not None:
+            tools.check(call.name, call.arguments)
+        return call
+
+    def _tools(self, draft: PersonaDraft) -> Bound | None:
+        chosen = [replace(_TOOLS[name], run=self._bound(name, draft)) for name in draft.tools if name in _TOOLS]
         return Bound(chosen, ToolOutcome) if chosen else None
 
-    def _offered(self, persona: Persona) -> list[Tool]:
+    def _bound(self, name: str, draft: PersonaDraft) -> Callable[..., Any]:
+        """The tool's function with what it needs of the turn that calls it."""
+
         def search_documents(query: str) -> list[dict[str, Any]]:
-            """Search the practice's documents for passages about something the given passages do not cover."""
-            found = self._find(query, persona.draft.collections, self._limits().passages)
+            found = self._find(query, draft.collections, self._limits().passages)
             return [{"title": p.title, "section": p.section, "page": p.page, "text": p.text} for p in found]
 
-        return [tool(search_documents)]
+        return {"search_documents": search_documents}[name]
 
     def _cited(self, actor: Actor, answer: Message | None) -> tuple[Citation, ...]:
         return tuple(messages.citations(self._db, actor, [answer.id]).get(answer.id, ())) if answer else ()
 
-    def _model(self, persona: Persona, backend: str) -> str:
-        """A persona's model belongs to the persona's backend; any other backend uses its own."""
-        own = persona.draft.model
-        if own and persona.draft.backend in {backend, ""} and self._backends.endpoint_name(backend):
-            return own
-        return ""
+    def _own(self, persona: Persona, backend: str, limits: Limits) -> bool:
+        """Whether a persona's model is known there: at its own backend, else where the default one is."""
+        if persona.draft.backend:
+            return backend == persona.draft.backend and bool(self._backends.endpoint_name(backend))
+        places = (self._backends.endpoint_name(n).partition("@")[2] for n in {backend, limits.default_backend})
+        return len(set(places)) == 1 and bool(self._backends.endpoint_name(backend))
 
 
+def search_documents(query: str) -> Any:
+    """Search the practice's documents for passages about something the given passages do not cover."""
+
+
+_TOOLS: Mapping[str, Tool] = {t.spec.name: t for t in (tool(search_documents),)}
 #: The tools a persona may be given, by name.
-TOOL_NAMES = ("search_documents",)
+TOOL_NAMES = tuple(_TOOLS)
+
+
+def _gone_before(answer: Message | None) -> tuple[tuple[Message, ...], str]:
+    """What an answer that is gone on with has asked of tools, and its text after that."""
+    if answer is None:
+        return (), ""
+    if not any(p.kind == "tool_result" for p in answer.parts):
+        return (), answer.text
+    return gone_before(answer.thread_id, answer.parts)
+
+
+def _as_asked(question: Message, call: slash.Slash | None, tools: Bound | None) -> Message:
+    """The question as the model reads it: without a call at its head, or the slash that keeps it from being one."""
+    text = question.text
+    if call is not None:
+        text = call.asked
+    elif tools is not None and text.lstrip().startswith("//"):
+        text = slash.plain(text, tools.specs())
+    if text == question.text:
+        return question
+    others = tuple(p for p in question.parts if p.kind != "text")
+    return replace(question, text=text, parts=(Part("text", text), *others))
 
 
 def _state_of(end: Event) -> Mapping[str, str] | None:

@@ -1,6 +1,7 @@
 """What a provider keeps of a thread (response id, conversation id ...), one row a thread and endpoint.
 
-Invariant: a cache, valid for one message; losing it costs a replay of local history and nothing else.
+Invariant: a cache, valid for one message; losing it costs a replay of local history and nothing else. A
+conversation that changes as it is used is never in the table while a turn uses it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from coach_core.store.models.conversations import ProviderStateRow
 from coach_core.types import now
 
 _STATE = table_of(ProviderStateRow)
+#: What names a conversation that the provider itself writes on: whoever speaks into it changes it.
+MUTABLE = frozenset({"conversation_id", "thread_id"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,22 @@ def get(db: Database, thread_id: UUID, endpoint: str) -> ProviderState | None:
             sa.select(_STATE.c.message_id, _STATE.c.state).where(_key(thread_id, endpoint))
         ).first()
     return ProviderState(row.message_id, row.state) if row else None
+
+
+def take(db: Database, thread_id: UUID, endpoint: str, message_id: UUID) -> Mapping[str, Any] | None:
+    """What holds after the answer `message_id`, for a turn that begins there.
+
+    A conversation that the turn will write to is taken out with it: only a turn that completes puts it
+    back, so that nobody goes on with one that has heard more than the branch.
+    """
+    known = get(db, thread_id, endpoint)
+    if known is None or known.message_id != message_id:
+        return None
+    if MUTABLE & known.data.keys():
+        mine = sa.and_(_key(thread_id, endpoint), _STATE.c.message_id == message_id)
+        taken = db.write(lambda connection: connection.execute(sa.delete(_STATE).where(mine)).rowcount).result()
+        return known.data if taken else None
+    return known.data
 
 
 def put(db: Database, thread_id: UUID, endpoint: str, message_id: UUID, data: Mapping[str, Any]) -> None:

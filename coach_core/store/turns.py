@@ -241,6 +241,37 @@ def finish(
     return db.write(work)
 
 
+def parts_of(events: Iterable[Event], before: Sequence[Part] = ()) -> tuple[Part, ...]:
+    """An answer as ordered parts: its text, broken where tools ran. A call that never ran is none.
+
+    `before` is what an answer that is gone on with consists of.
+    """
+    told = list(events)
+    parts, words = [*before], list[str]()
+    ran = {event.call_id for event in told if event.kind == "tool_result"}
+
+    def close() -> None:
+        if words and parts and parts[-1].kind == "text":
+            words.insert(0, parts.pop().text)
+        if words:
+            parts.append(Part("text", "".join(words)))
+            words.clear()
+
+    for event in told:
+        if event.kind == "text":
+            words.append(event.text)
+        elif event.kind == "retract":
+            words.clear()
+        elif event.kind == "tool_call" and event.call_id in ran:
+            close()
+            parts.append(Part("tool_call", call_id=event.call_id, name=event.name, arguments=event.arguments))
+        elif event.kind == "tool_result":
+            close()
+            parts.append(Part("tool_result", event.text, call_id=event.call_id, name=event.name, error=event.error))
+    close()
+    return tuple(parts)
+
+
 def get(db: Database, actor: Actor, turn_id: UUID) -> TurnRecord:
     with db.read() as connection:
         found = _one(connection, actor, TURNS.c.id == turn_id)
@@ -320,7 +351,7 @@ def _fence(connection: Connection, turn_id: UUID, lease_owner: str, attempt: int
 
 
 def _bury(connection: Connection, moment: datetime, which: sa.ColumnElement[bool]) -> list[UUID]:
-    query = sa.select(TURNS.c.id, TURNS.c.thread_id, TURNS.c.answer_id, MESSAGES.c.text, MESSAGES.c.parts)
+    query = sa.select(TURNS.c.id, TURNS.c.thread_id, TURNS.c.answer_id, TURNS.c.resume_of, MESSAGES.c.text)
     query = query.join(MESSAGES, MESSAGES.c.id == TURNS.c.answer_id)
     dead = query.where(_RUNNING, TURNS.c.lease_until < moment, which).with_for_update(of=TURNS, skip_locked=True)
     rows = connection.execute(dead).all()
@@ -328,9 +359,14 @@ def _bury(connection: Connection, moment: datetime, which: sa.ColumnElement[bool
         last = sa.select(sa.func.max(_EVENTS.c.seq)).where(_EVENTS.c.turn_id == row.id)
         seq = (connection.execute(last).scalar() or 0) + 1
         _add_events(connection, row.id, [Event("error", row.id, seq, INTERRUPTED, error="interrupted")])
-        told = connection.execute(sa.select(_EVENTS.c.event).where(_EVENTS.c.turn_id == row.id).order_by(_EVENTS.c.seq))
-        _cite(connection, row.answer_id, [c for e in told.scalars() if (c := Event.from_dict(e).citation)])
-        _end_message(connection, row, "interrupted", row.text, storable((Part("text", row.text),) if row.text else ()))
+        stored = sa.select(_EVENTS.c.event).where(_EVENTS.c.turn_id == row.id).order_by(_EVENTS.c.seq)
+        told = [Event.from_dict(event) for event in connection.execute(stored).scalars()]
+        before, cited = _gone_on_with(connection, row.resume_of)
+        _cite(connection, row.answer_id, [*cited, *(e.citation for e in told if e.citation)])
+        parts = parts_of(told, before)
+        if "".join(p.text for p in parts if p.kind == "text") != row.text:
+            parts = (Part("text", row.text),)
+        _end_message(connection, row, "interrupted", row.text, storable(parts))
         values = {"status": "interrupted", "error": "interrupted", "error_text": INTERRUPTED, "ended_at": moment}
         connection.execute(sa.update(TURNS).where(TURNS.c.id == row.id).values(**values))
         metrics.record_turn(connection, row.id, {})
@@ -398,6 +434,17 @@ def _began(connection: Connection, thread_id: UUID, resume_of: UUID | None) -> s
         return ""
     _check_in_thread(connection, thread_id, resume_of)
     return connection.execute(sa.select(MESSAGES.c.text).where(MESSAGES.c.id == resume_of)).scalar_one()
+
+
+def _gone_on_with(connection: Connection, message_id: UUID | None) -> tuple[list[Part], list[Citation]]:
+    """The parts and citations of an answer that a turn goes on with."""
+    found = connection.execute(sa.select(MESSAGES.c.text, MESSAGES.c.parts).where(MESSAGES.c.id == message_id)).first()
+    if found is None:
+        return [], []
+    parts = [Part.from_dict(p) for p in found.parts] or ([Part("text", found.text)] if found.text else [])
+    fields = tuple(Citation.__dataclass_fields__)
+    rows = connection.execute(sa.select(*(CITATIONS.c[n] for n in fields)).where(CITATIONS.c.message_id == message_id))
+    return parts, [Citation(**dict(zip(fields, row, strict=True))) for row in rows]
 
 
 def _cancelled(connection: Connection, turn_id: UUID) -> bool:

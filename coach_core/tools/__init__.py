@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from coach_core.errors import CoachError
+from coach_core.errors import CoachError, InputError
 from coach_core.types import ToolSpec
 
 log = logging.getLogger(__name__)
@@ -56,6 +56,13 @@ class Bound:
     def specs(self) -> Sequence[ToolSpec]:
         return [t.spec for t in self._tools.values()]
 
+    def check(self, name: str, arguments: Mapping[str, Any]) -> None:
+        """Raise InputError that names what does not fit, before anything is run."""
+        try:
+            self._tools[name].model.model_validate(dict(arguments))
+        except ValidationError as error:
+            raise InputError(f"/{name} cannot be run with this: {_wrong(error, name)}.") from None
+
     def call(self, name: str, arguments: Mapping[str, Any], key: str) -> Any:
         chosen = self._tools.get(name)
         if chosen is None:
@@ -63,8 +70,7 @@ class Bound:
         try:
             values = chosen.model.model_validate(dict(arguments))
         except ValidationError as error:
-            wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or name}: {e['msg']}" for e in error.errors())
-            return self._outcome("", f"These arguments do not fit: {wrong}.")
+            return self._outcome("", f"These arguments do not fit: {_wrong(error, name)}.")
         try:
             given = {field: getattr(values, field) for field in chosen.model.model_fields}
             result = chosen.run(**given)
@@ -77,3 +83,7 @@ class Bound:
         if len(text) > MOST_CHARACTERS:
             text = text[:MOST_CHARACTERS] + "\n(cut here: the result was longer)"
         return self._outcome(text, "")
+
+
+def _wrong(error: ValidationError, name: str) -> str:
+    return "; ".join(f"{'.'.join(map(str, e['loc'])) or name}: {e['msg']}" for e in error.errors())

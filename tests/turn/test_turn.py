@@ -2,41 +2,17 @@
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from coach_core import backends
-from coach_core.backends import Endpoint, Request
+from coach_core.backends import Request
 from coach_core.errors import CoachError
 from coach_core.tools import Bound, tool
-from coach_core.turn import Choice, Citer, ToolOutcome, Turn, run_turn
-from coach_core.types import Citation, Event, Message, Part, Passage, new_id, now
-
-
-def question(text: str = "How do I begin?") -> Message:
-    return Message(new_id(), new_id(), None, "user", (Part("text", text),), text, "complete", now())
-
-
-def passage(n: int) -> Passage:
-    return Passage(new_id(), new_id(), new_id(), f"hash{n}", f"Title {n}", f"Text of passage {n}.", page=n)
-
-
-def scripted(*steps: Any, **more: Any) -> backends.Backend:
-    return backends.build("scripted", Endpoint("test"), script={"steps": list(steps), **more})
-
-
-def play(*choices: backends.Backend, cancel: threading.Event | None = None, **parts: Any) -> list[Event]:
-    request = parts.pop("request", None) or Request(question=question())
-    turn = Turn(new_id(), request, [Choice(b) for b in choices], **parts)
-    return list(run_turn(turn, cancel or threading.Event()))
-
-
-def text_of(events: Sequence[Event]) -> str:
-    return "".join(e.text for e in events if e.kind == "text")
+from coach_core.turn import Choice, ToolOutcome, Turn, run_turn
+from coach_core.types import Event, new_id
+from tests.turn.conftest import play, question, scripted, text_of
 
 
 def test_events_are_numbered_and_end_once() -> None:
@@ -45,52 +21,6 @@ def test_events_are_numbered_and_end_once() -> None:
     assert events[0].kind == "start" and events[0].backend == "scripted"
     assert [e.kind for e in events if e.terminal] == ["done"] and events[-1].status == "completed"
     assert text_of(events) == "Begin small."
-
-
-def test_passages_are_cited_by_first_mention_and_before_the_text() -> None:
-    found = [passage(1), passage(2), passage(3)]
-    events = play(
-        scripted("Third [3", "] and first [1] and third [3]. Not [7] nor x[2](y)."),
-        sources={"knowledge": lambda: found},
-    )
-    assert text_of(events) == "Third [1] and first [2] and third [1]. Not [7] nor x[2](y)."
-    cited = [e.citation for e in events if e.citation]
-    assert [(c.number, c.title, c.page) for c in cited] == [(1, "Title 3", 3), (2, "Title 1", 1)]
-    for citation in cited:
-        at = next(i for i, e in enumerate(events) if e.citation == citation)
-        assert f"[{citation.number}]" not in text_of(events[:at])
-
-
-def test_a_mark_in_code_is_left_alone() -> None:
-    events = play(scripted("```\na[1]\n```\nSo [2]."), sources={"knowledge": lambda: [passage(1), passage(2)]})
-    assert text_of(events) == "```\na[1]\n```\nSo [1]."
-
-
-@given(st.lists(st.integers(1, 9), max_size=12), st.randoms(use_true_random=False))
-def test_citations_do_not_depend_on_how_the_text_is_cut(numbers: list[int], random: Any) -> None:
-    text = "".join(f"word{n} [{n}] [{n}, 1] " for n in numbers)
-    found = [passage(n) for n in range(1, 6)]
-    whole = _cite(found, [text])
-    cuts = sorted(random.randrange(len(text) + 1) for _ in range(5))
-    pieces = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
-    assert _cite(found, pieces) == whole
-
-
-def _cite(found: Sequence[Passage], pieces: Sequence[str]) -> tuple[str, list[tuple[int, str]]]:
-    citer = Citer(found)
-    events = [e for p in pieces for e in citer.feed(p)] + list(citer.flush())
-    return text_of(events), [(e.citation.number, e.citation.title) for e in events if e.citation]
-
-
-def test_a_resumed_answer_keeps_its_numbers() -> None:
-    found = [passage(1), passage(2)]
-    cited = [Citation(1, "Title 2", "t", chunk_id=found[1].chunk_id)]
-    backend = scripted(" more [2] and [1].")
-    request = Request(question=question(), resume_from="Old [1]")
-    events = play(backend, request=request, cited=cited, sources={"knowledge": lambda: found})
-    assert text_of(events) == " more [1] and [2]."
-    assert [e.citation.number for e in events if e.citation] == [2]
-    assert backend.requests[0].resume_from == "Old [2]"  # type: ignore[attr-defined]
 
 
 def test_a_late_or_failing_source_is_a_notice_not_an_error() -> None:
@@ -184,5 +114,6 @@ def test_cancel_ends_the_turn_with_what_came() -> None:
 
 def test_a_turn_that_takes_too_long_is_ended() -> None:
     began = time.monotonic()
-    events = play(scripted(*[{"text": "a ", "delay": 0.02}] * 200), total_timeout=0.2)
+    request = Request(question=question(), total_timeout=0.2)
+    events = play(scripted(*[{"text": "a ", "delay": 0.02}] * 200), request=request)
     assert events[-1].error == "timed_out" and time.monotonic() - began < 3

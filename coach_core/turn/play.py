@@ -1,0 +1,310 @@
+"""One turn being played: which backend is asked with what, again or instead, and the loop of tools.
+
+Invariant: once text is out nobody is asked anew. Tools run once: whoever goes on is told their calls and
+results. What was gathered for the question is gathered once and used by every backend that needs it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from coach_core import context
+from coach_core.backends import Request
+from coach_core.errors import CoachError, ContextTooLong, EmptyAnswer, HostedSearchFailed, StreamCut, TimedOut
+from coach_core.turn.cite import Citer
+from coach_core.turn.exchange import exchange
+from coach_core.types import Event, Passage, Usage
+
+if TYPE_CHECKING:
+    from coach_core.turn import Choice, Clock, Tools, Turn
+
+log = logging.getLogger(__name__)
+_KNOWLEDGE = "knowledge"
+_FEWEST = 3  # passages that stay when even these are too long
+_UNSEARCHED = (
+    "The documents kept at the API could not be searched, or held nothing on this; the app's own search answers."
+)
+
+
+class Play:
+    """Plays `turn` once. What it has come to so far is in here, whichever backend is asked."""
+
+    def __init__(self, turn: Turn, cancel: threading.Event, clock: Clock) -> None:
+        self._turn, self._cancel, self._clock = turn, cancel, clock
+        self._gathering = context.Gathering(turn.sources)
+        self._memory = ""
+        self._passages: tuple[Passage, ...] | None = None
+        self._exchange = turn.request.exchange
+        self._wrote = bool(turn.so_far or turn.request.resume_from)
+        self._said = False  # text is out: from now on this answer or none
+        self._rounds = self._retries = 0
+        self._usage = Usage()
+
+    def events(self) -> Iterator[Event]:
+        fault: CoachError | None = None
+        number = 0
+        for number, choice in enumerate(self._turn.choices, 1):
+            if fault is not None:
+                yield Event("notice", source="fallback", text=f"{fault.sentence} The backup answers instead.")
+            request = self._request(choice)
+            yield _start(choice, request)
+            if number == 1:
+                yield from self._begin(request)
+            try:
+                for event in self._ask(choice, request):
+                    yield replace(event, attempts=number) if event.terminal else event
+                return
+            except CoachError as error:
+                fault = error
+            except Exception:
+                log.exception("turn %s failed in backend %s", self._turn.id, choice.backend.name)
+                fault = CoachError()
+            if self._cancel.is_set():
+                yield Event("done", status="cancelled", usage=self._usage, finish_reason="cancelled", attempts=number)
+                return
+            if self._said:
+                break
+        assert fault is not None
+        yield Event("error", error=fault.kind, text=fault.sentence, usage=self._usage, attempts=number)
+
+    # -- before the model is asked ------------------------------------------------------------------
+
+    def _request(self, choice: Choice) -> Request:
+        """What this backend is asked, but for what is gathered."""
+        given = self._turn.request
+        times = choice.times
+        tools = self._turn.tools
+        return replace(
+            given,
+            model=choice.model or given.model,
+            parameters=given.parameters if choice.parameters is None else choice.parameters,
+            provider_state=choice.state(),
+            stores=choice.stores,
+            tools=tuple(tools.specs()) if tools and choice.tools else (),
+            first_token_timeout=times.first_token if times else given.first_token_timeout,
+            token_timeout=times.between_tokens if times else given.token_timeout,
+            total_timeout=times.turn if times else given.total_timeout,
+        )
+
+    def _begin(self, request: Request) -> Iterator[Event]:
+        """Say what is known, wait for the sources that this request needs, run what the person called."""
+        for source, text in self._turn.notices:
+            yield Event("notice", source=source, text=text)
+        needed = [n for n in self._turn.sources if n != _KNOWLEDGE or not request.stores]
+        yield from self._wait_for(needed)
+        self._clock.mark("context")
+        if self._turn.calls and self._turn.tools:
+            yield from self._turn.calls
+            results = yield from self._run(self._turn.tools, self._turn.calls)
+            self._exchange += exchange(request.question.thread_id, "", self._turn.calls, results)
+
+    def _wait_for(self, names: Sequence[str]) -> Iterator[Event]:
+        gathered = self._gathering.wait(self._turn.deadline, names)
+        self._clock.parts.update({f"context_{name}": ms for name, ms in gathered.milliseconds.items()})
+        for source, text in gathered.notices:
+            yield Event("notice", source=source, text=text)
+        self._memory = gathered.values.get("memory") or self._memory
+        if _KNOWLEDGE in names:
+            self._passages = tuple(gathered.values.get(_KNOWLEDGE) or ())
+            if self._passages:
+                yield Event("notice", source="retrieval", text=_found(self._passages))
+
+    def _filled(self, request: Request, passages: Sequence[Passage]) -> Request:
+        told = (self._memory, context.render_passages(passages))
+        return replace(request, passages=tuple(passages), context="\n\n".join(t for t in told if t))
+
+    # -- one backend --------------------------------------------------------------------------------
+
+    def _ask(self, choice: Choice, request: Request) -> Iterator[Event]:
+        """One backend, asked anew once for each trouble that can be mended while nothing has been said."""
+        mended: set[type[CoachError]] = set()
+        if request.stores:
+            request = self._filled(request, ())
+        else:
+            yield from self._local()
+            request = self._filled(request, self._passages or ())
+        while True:
+            try:
+                yield from self._answer(choice, request)
+                return
+            except (ContextTooLong, HostedSearchFailed) as fault:
+                if self._said or type(fault) in mended or self._cancel.is_set():
+                    raise
+                mended.add(type(fault))
+                if isinstance(fault, HostedSearchFailed):
+                    text = _UNSEARCHED
+                    yield from self._local()
+                    shorter = self._filled(replace(request, stores=(), provider_state=None), self._passages or ())
+                else:
+                    shorter, text = self._shortened(request)
+                if shorter is None:
+                    raise
+                request = shorter
+                source = "hosted" if isinstance(fault, HostedSearchFailed) else "history"
+                yield Event("notice", source=source, text=text)
+                yield _start(choice, request)
+                self._retries += 1
+
+    def _local(self) -> Iterator[Event]:
+        if self._passages is None:
+            yield from self._wait_for([n for n in self._turn.sources if n == _KNOWLEDGE])
+            self._passages = self._passages or ()
+
+    def _shortened(self, request: Request) -> tuple[Request | None, str]:
+        """The request with less in it, and what was left out; None when nothing can be."""
+        fresh = replace(request, provider_state=None)
+        if self._exchange:  # the rounds of this turn hang on a conversation at the server that is too long
+            fresh = replace(fresh, parameters={**request.parameters, "state": "stateless"})
+        if request.history:
+            fresh = replace(fresh, history=context.newer_half(request.history))
+            return fresh, "This conversation is too long for the model: its older half is left out."
+        best = context.best_few(request.passages, _FEWEST)
+        if len(best) < len(request.passages):
+            left = f"of the passages only the best {len(best)} are given" if best else "the passages are left out"
+            text = f"This is too long for the model: {left}."
+            return self._filled(fresh, best), text
+        if request.provider_state:
+            return fresh, "This conversation is too long for the model: what it kept of it is left out."
+        return None, ""
+
+    def _answer(self, choice: Choice, request: Request) -> Iterator[Event]:
+        """All rounds with one backend, ending in `done`."""
+        turn, tools = self._turn, self._turn.tools
+        so_far = turn.so_far or request.resume_from
+        verbatim = request.schema is not None
+        cites = Citer(request.passages, so_far, turn.cited, resolve=choice.resolve, verbatim=verbatim)
+        request = replace(request, resume_from=cites.as_prompted(request.resume_from))
+        until = time.monotonic() + request.total_timeout
+        self._usage = Usage()
+        while True:
+            last = self._rounds >= turn.tool_rounds
+            asked = replace(
+                request,
+                exchange=self._exchange,
+                tools=() if last else request.tools,
+                resume_from="" if self._rounds else request.resume_from,
+                total_timeout=_left(until),
+            )
+            calls: list[Event] = []
+            said: list[str] = []
+            done = yield from self._round(choice, asked, cites, calls, said)
+            self._usage += done.usage or Usage()
+            self._retries += done.retries
+            if calls and (last or tools is None) and done.status == "completed":
+                done = replace(done, status="incomplete", finish_reason="tool_rounds")
+            if done.status != "completed" or not calls or tools is None:
+                self._must_say_something(done)
+                yield replace(done, usage=self._usage, retries=self._retries)
+                return
+            results = yield from self._run(tools, calls)
+            if self._cancel.is_set():
+                yield replace(done, status="cancelled", usage=self._usage, retries=self._retries)
+                return
+            self._rounds += 1
+            whole = asked.resume_from + "".join(said)
+            self._exchange += exchange(request.question.thread_id, whole, calls, results)
+
+    def _round(self, choice: Choice, asked: Request, cites: Citer, calls: list[Event], said: list[str]) -> Any:
+        """One request to the backend; returns its `done`."""
+        self._clock.mark("upstream")
+        until = time.monotonic() + asked.total_timeout
+        done: Event | None = None
+        for event in choice.backend.stream(asked, self._cancel):
+            if time.monotonic() > until and not event.terminal:
+                raise _too_slow()
+            if event.kind == "text":
+                self._clock.mark("first_token")
+                said.append(event.text)
+                if event.text.strip():
+                    self._wrote = self._said = True
+                yield from cites.feed(event.text)
+            elif event.kind == "citation" and event.citation is not None:
+                for made in cites.cite(event.citation):
+                    self._said = self._said or made.kind == "text"
+                    yield made
+            elif event.kind == "tool_call":
+                calls.append(event)
+                yield from cites.flush()
+                yield event
+            elif event.kind == "done":
+                done = event
+                break
+            else:
+                yield event
+        yield from cites.flush()
+        if done is None:
+            raise StreamCut()
+        return done
+
+    def _must_say_something(self, done: Event) -> None:
+        if self._wrote or done.status == "cancelled":
+            return
+        if done.status == "completed":
+            raise EmptyAnswer()
+        if done.finish_reason == "length":
+            raise EmptyAnswer("The model reached its greatest length before it said a word. Allow a longer answer.")
+
+    # -- tools --------------------------------------------------------------------------------------
+
+    def _run(self, tools: Tools, calls: Sequence[Event]) -> Any:
+        """Run the calls one by one, yielding each result; returns those there are when it was stopped."""
+        results: list[Event] = []
+        for call in calls:
+            if self._cancel.is_set():
+                break
+            began = time.perf_counter()
+            outcome = tools.call(call.name, call.arguments or {}, f"{self._turn.id}:{call.call_id}")
+            log.info("tool %s took %.0f ms", call.name, (time.perf_counter() - began) * 1000)
+            results.append(
+                Event("tool_result", call_id=call.call_id, name=call.name, text=outcome.text, error=outcome.error)
+            )
+            yield results[-1]
+        return results
+
+
+def _start(choice: Choice, request: Request) -> Event:
+    """Who is asked, and in `arguments` with what: enough to ask it so again."""
+    backend = choice.backend
+    asked: dict[str, Any] = {
+        **choice.about,
+        "parameters": dict(request.parameters),
+        "timeouts": {
+            "first_token": request.first_token_timeout,
+            "between_tokens": request.token_timeout,
+            "turn": request.total_timeout,
+        },
+        "history": len(request.history),
+        "tools": [t.name for t in request.tools],
+    }
+    if request.stores:
+        asked["stores"] = list(request.stores)
+    if request.provider_state:
+        asked["continues"] = {k: v for k, v in request.provider_state.items() if len(v) <= 200}
+    return Event(
+        "start",
+        backend=choice.name or backend.name,
+        model=request.model or backend.model,
+        arm=choice.arm,
+        arguments=asked,
+    )
+
+
+def _left(until: float) -> float:
+    left = until - time.monotonic()
+    if left <= 0:
+        raise _too_slow()
+    return left
+
+
+def _too_slow() -> TimedOut:
+    return TimedOut("The whole answer took longer than it may and was stopped. What had arrived is kept.")
+
+
+def _found(passages: Sequence[Passage]) -> str:
+    titles = len({p.document_id for p in passages})
+    return f"Reading {len(passages)} passages from {titles} document{'s' if titles > 1 else ''}"
