@@ -1,0 +1,25 @@
+"""`python -m tests.replay FILE...`: play recordings, print the result as JSON, exit 1 when anything differs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from tests.replay.report import replay
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.replay", description=__doc__)
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="JSONL, a fixture, or a folder of them")
+    parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    given = parser.parse_args()
+    result = replay(given.files, None if given.quiet else lambda line: print(line, file=sys.stderr))
+    json.dump(result, sys.stdout, ensure_ascii=False, indent=2)
+    print()
+    return 1 if any(wire["differs"] for wire in result.values() if isinstance(wire, dict)) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

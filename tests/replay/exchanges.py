@@ -1,0 +1,241 @@
+"""Files of recorded traffic, as exchanges: one shape for every spelling of them.
+
+Invariant: nothing that stands in a file is left out silently: what cannot be read comes back as Unreadable
+with its file, line and reason. Bodies are text here, unpacked; nothing raises for what a file holds.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+_ENDINGS = (".jsonl", ".ndjson", ".json", ".chunks.txt")
+_SSE_FIELDS = ("data:", "event:", "id:", "retry:", ":")
+_STATUS = {"insufficient_quota": 429, "rate_limit_exceeded": 429, "invalid_api_key": 401, "model_not_found": 404}
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One request and its response. `request` is the body as JSON, or None; `asked` is False where the
+    recording holds the response alone."""
+
+    file: str
+    line: int
+    source: str = ""
+    group: str = ""
+    i: int | None = None
+    api: str = ""
+    method: str = "POST"
+    host: str = ""
+    path: str = ""
+    query: Mapping[str, str] = field(default_factory=dict)
+    request: Any = None
+    asked: bool = True
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: str = ""
+    sse: bool = False
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    file: str
+    line: int
+    why: str
+
+
+def read(paths: Iterable[Path]) -> Iterator[Exchange | Unreadable]:
+    for path in paths:
+        if path.is_dir():
+            found = [p for p in sorted(path.rglob("*")) if p.is_file() and p.name.endswith(_ENDINGS)]
+            if not found:
+                yield Unreadable(str(path), 0, "the folder holds no recording (.jsonl, .json, .chunks.txt)")
+            for inner in found:
+                yield from _file(inner)
+        else:
+            yield from _file(path)
+
+
+def _file(path: Path) -> Iterator[Exchange | Unreadable]:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        yield Unreadable(str(path), 0, error.strerror or str(error))
+        return
+    text = (zlib.decompress(data, 47) if data[:2] == b"\x1f\x8b" else data).decode("utf-8-sig", "replace")
+    if path.name.endswith(".chunks.txt"):
+        yield _stream(path, text)
+    elif (whole := _json(text)) is not None and not _is_exchange(whole):
+        yield from _whole(path, whole, text)
+    else:
+        yield from _lines(path, text)
+
+
+def _lines(path: Path, text: str) -> Iterator[Exchange | Unreadable]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip("\r \t\ufeff"):
+            value = _json(line.strip("\ufeff \t\r"))
+            yield _exchange(path, number, value) if value is not None else Unreadable(str(path), number, "no JSON")
+
+
+def _whole(path: Path, value: Any, text: str) -> Iterator[Exchange | Unreadable]:
+    """A file that is one JSON value: a list of exchanges, a list of a stream's events, or one response."""
+    if isinstance(value, list) and any(_is_exchange(v) for v in value):
+        for number, item in enumerate(value, 1):
+            yield _exchange(path, number, item)
+    elif isinstance(value, list):
+        yield _stream(path, "\n".join(json.dumps(v) for v in value))
+    else:
+        yield _alone(path, text, False, _status_of(value))
+
+
+def _stream(path: Path, text: str) -> Exchange:
+    """A fixture of one stream, one event a line, as it went over the wire."""
+    events = [line for line in text.splitlines() if line.strip()]
+    frames = [event if event.startswith(_SSE_FIELDS) else f"data: {event}\n" for event in events]
+    return _alone(path, "\n".join(frames) + "\n", True, 200)
+
+
+def _alone(path: Path, body: str, sse: bool, status: int) -> Exchange:
+    kind = "text/event-stream" if sse else "application/json"
+    return Exchange(str(path), 1, "fixture", str(path), 0, asked=False, status=status,
+                    headers={"content-type": kind}, body=body, sse=sse)  # fmt: skip
+
+
+def _is_exchange(value: Any) -> bool:
+    return isinstance(value, dict) and ("response_body" in value or "response" in value) and not (
+        value.get("object") == "response" or str(value.get("type", "")).startswith("response.")
+    )  # fmt: skip
+
+
+def _exchange(path: Path, line: int, value: Any) -> Exchange | Unreadable:
+    if not isinstance(value, dict) or not _is_exchange(value):
+        return Unreadable(str(path), line, "no exchange: there is no response_body")
+    entry = _flat(value)
+    if not isinstance(body := _body(entry.get("response_body")), str):
+        return Unreadable(str(path), line, body.why)
+    whole_path = str(entry.get("path") or entry.get("url") or entry.get("uri") or "")
+    address = urlsplit(whole_path)
+    request = _body(entry.get("request_body"))
+    sse = _is_sse(body, entry.get("sse"))
+    headers = _headers(entry.get("response_headers"))
+    headers.setdefault("content-type", "text/event-stream" if sse else "application/json")
+    return Exchange(
+        str(path),
+        line,
+        str(entry.get("source") or ""),
+        str(entry.get("file") or ""),
+        _number(entry.get("i")),
+        str(entry.get("api") or ""),
+        str(entry.get("method") or ("GET" if request == "" and not body.startswith("data") else "POST")).upper(),
+        str(entry.get("host") or address.netloc),
+        address.path,
+        dict(parse_qsl(address.query, keep_blank_values=True)),
+        _json(request) if isinstance(request, str) else None,
+        bool(request),
+        _number(entry.get("status")) or _status_of(_json(body)),
+        headers,
+        body,
+        sse,
+    )
+
+
+def _flat(value: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of the format, also where request and response are objects of their own."""
+    request, response = value.get("request"), value.get("response")
+    out = {k.lower().replace("-", "_"): v for k, v in value.items()}
+    if isinstance(request, dict):
+        out |= {k: v for k, v in request.items() if k not in out} | {"request_body": request.get("body")}
+    if isinstance(response, dict):
+        status = response.get("status") or response.get("status_code")
+        out |= {"status": status.get("code") if isinstance(status, dict) else status}
+        out |= {"response_body": response.get("body"), "response_headers": response.get("headers")}
+    out.setdefault("status", out.get("status_code"))
+    return out
+
+
+def _headers(value: Any) -> dict[str, str]:
+    pairs = value.items() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    out: dict[str, str] = {}
+    for pair in pairs:
+        name, text = (pair.get("name"), pair.get("value")) if isinstance(pair, dict) else tuple(pair)[:2]
+        text = text[0] if isinstance(text, list) and text else text
+        if isinstance(text, str | int | float):
+            out[str(name).lower()] = str(text)
+    return out
+
+
+def _number(value: Any) -> int | None:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _status_of(value: Any) -> int:
+    """The status of a response whose recording does not tell it."""
+    error = value.get("error") if isinstance(value, dict) and not value.get("object") else None
+    if not error:
+        return 200
+    code = str(error.get("code") or error.get("type") or "") if isinstance(error, dict) else ""
+    return _STATUS.get(code, 400)
+
+
+def _body(value: Any) -> str | Unreadable:
+    """A body as text: given as such, as JSON, as base64, packed or not."""
+    match value:
+        case None:
+            return ""
+        case str():
+            return _text(value)
+        case {"string": inner} | {"text": inner} | {"base64": inner} | {"base64_string": inner} if len(value) <= 2:
+            return _body(inner)
+        case [{"type": str()} | {"choices": _}, *_] | [{"data": _}, *_]:
+            return "".join(f"data: {json.dumps(v.get('data', v) if isinstance(v, dict) else v)}\n\n" for v in value)
+        case _:
+            return json.dumps(value, ensure_ascii=False)
+
+
+def _text(value: str) -> str | Unreadable:
+    if value[:2] == "\x1f\x8b":
+        return _unpacked(value.encode("latin-1", "replace"))
+    head = value.lstrip("\ufeff \t\r\n")[:1]
+    if len(value) < 8 or head in {"{", "[", "<", "", '"', ":"} or value.lstrip("\ufeff\r\n ").startswith(_SSE_FIELDS):
+        return value.removeprefix("\ufeff")
+    try:
+        data = base64.b64decode("".join(value.split()), validate=True)
+    except (ValueError, binascii.Error):
+        return value
+    if data[:2] == b"\x1f\x8b":
+        return _unpacked(data)
+    if data.lstrip()[:1] in {b"{", b"[", b"<", b":"} or data.lstrip().startswith((b"data:", b"event:", b"id:")):
+        return data.decode("utf-8-sig", "replace")
+    return value
+
+
+def _unpacked(data: bytes) -> str | Unreadable:
+    try:
+        return zlib.decompressobj(47).decompress(data).decode("utf-8-sig", "replace")
+    except zlib.error as error:
+        return Unreadable("", 0, f"the body is damaged gzip ({error})")
+
+
+def _is_sse(body: str, told: Any) -> bool:
+    head = body.lstrip("\ufeff \t\r\n")
+    if head.startswith(_SSE_FIELDS):
+        return True
+    return bool(told) and head[:1] not in {"{", "[", "<"}
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None

@@ -1,0 +1,143 @@
+"""What a recorded answer of the Chat Completions wire says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from tests.replay.exchanges import Exchange
+from tests.replay.recorded import (
+    Called,
+    Said,
+    Tokens,
+    cited_of,
+    count,
+    detail,
+    error_of,
+    failure,
+    finish_of,
+    frames_of,
+    json_object,
+    list_of,
+    without_markers,
+)
+
+
+def said_in_chat(exchange: Exchange) -> Said:
+    if (failed := failure(exchange)) is not None:
+        return failed
+    if not exchange.sse:
+        value = json_object(exchange.body) or {}
+        return _ended(_Told(value, "message"), whole=True)
+    stream = frames_of(exchange.body)
+    told = _Told({}, "delta")
+    for frame in stream.frames:
+        if frame.data is None:
+            return _broken(told, {"malformed_stream", "stream_cut"})
+        if frame.data.get("error") and not frame.data.get("choices"):
+            error = frame.data["error"]
+            said = error_of(error if isinstance(error, dict) else {"message": str(error)})
+            said.texts = [told.text]
+            return said
+        told.take(frame.data)
+    if not told.finish and not (stream.done and (told.text or told.refusal or told.calls)):
+        return _broken(told, {"stream_cut"})
+    return _ended(told, whole=False)
+
+
+class _Told:
+    """The first choice of an answer, added up over its pieces."""
+
+    def __init__(self, value: dict[str, Any], key: str) -> None:
+        self.key = key
+        self.text = ""
+        self.refusal = ""
+        self.finish = ""
+        self.usage: dict[str, Any] | None = None
+        self.annotations: list[dict[str, Any]] = []
+        self.calls: dict[Any, list[str]] = {}
+        if value:
+            self.take(value)
+
+    def take(self, value: dict[str, Any]) -> None:
+        groq = value.get("x_groq")
+        usage = value.get("usage") or (groq.get("usage") if isinstance(groq, dict) else None)
+        if isinstance(usage, dict):
+            self.usage = usage
+        for choice in list_of(value.get("choices")):
+            if choice.get("index", 0) in (0, None):
+                self.finish = str(choice.get("finish_reason") or self.finish)
+                message = choice.get(self.key) or choice.get("message") or choice.get("delta")
+                if isinstance(message, dict):
+                    self._message(message)
+
+    def _message(self, message: dict[str, Any]) -> None:
+        self.text += "".join(_texts(message.get("content")))
+        audio = message.get("audio")
+        self.text += str(audio.get("transcript") or "") if isinstance(audio, dict) else ""
+        self.refusal += message["refusal"] if isinstance(message.get("refusal"), str) else ""
+        self.annotations += list_of(message.get("annotations"))
+        for piece in list_of(message.get("tool_calls")):
+            self._piece(piece)
+        legacy = message.get("function_call")
+        if isinstance(legacy, dict):
+            self._piece({"index": "legacy", "function": legacy})
+
+    def _piece(self, piece: dict[str, Any]) -> None:
+        key = piece.get("index")
+        if key is None:
+            key = f"{len(self.calls)}" if piece.get("id") or not self.calls else list(self.calls)[-1]
+        call = self.calls.setdefault(key, ["", "", ""])
+        custom = piece.get("custom") if isinstance(piece.get("custom"), dict) else None
+        function = piece.get("function") if isinstance(piece.get("function"), dict) else custom or {}
+        call[0] = call[0] or str(piece.get("id") or "")
+        call[1] = call[1] or str(function.get("name") or "")
+        arguments = function.get("arguments")
+        if isinstance(arguments, dict):
+            call[2] += json.dumps(arguments)
+        elif isinstance(arguments, str):
+            call[2] += arguments
+        elif custom:
+            call[2] += json.dumps({"input": custom.get("input") or ""})
+
+
+def _texts(content: Any) -> Iterator[str]:
+    if isinstance(content, str):
+        yield content
+    for part in list_of(content):
+        if part.get("type") in {"text", "output_text"}:
+            yield str(part.get("text") or "")
+
+
+def _broken(told: _Told, kinds: set[str]) -> Said:
+    return Said([told.text + told.refusal], end="cut", errors=frozenset(kinds))
+
+
+def _ended(told: _Told, *, whole: bool) -> Said:
+    finish = finish_of(told.finish)
+    calls = [Called(*call) for call in told.calls.values() if call[1]]
+    said = Said(
+        [without_markers(told.text) + told.refusal],
+        calls,
+        [cited for a in told.annotations if (cited := cited_of(a))],
+        _tokens(told.usage),
+    )
+    if finish in {"length", "content_filter"}:
+        said.end, said.finish = "incomplete", finish
+        if finish == "content_filter" and not said.text.strip():
+            said.end, said.errors = "failed", frozenset({"refused"})
+    else:
+        said.finish = "tool_calls" if calls else "refusal" if told.refusal else finish or "stop"
+    return said
+
+
+def _tokens(usage: dict[str, Any] | None) -> Tokens | None:
+    if not usage or not isinstance(usage.get("prompt_tokens"), int):
+        return None
+    return Tokens(
+        count(usage.get("prompt_tokens")),
+        count(usage.get("completion_tokens")),
+        detail(usage, "prompt_tokens_details", "cached_tokens") or count(usage.get("prompt_cache_hit_tokens")),
+        detail(usage, "completion_tokens_details", "reasoning_tokens") or count(usage.get("reasoning_tokens")),
+    )
