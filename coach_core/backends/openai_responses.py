@@ -70,16 +70,23 @@ class OpenAIResponses(Wire):
         self._has_conversations = self.profile.conversations
 
     def _answer(self, request: Request, watch: Watch, said: list[str]) -> Iterator[Event]:
-        plan = self._plan(request)
+        plan, begun = self._plan(request), False
         try:
-            with mapped(self.endpoint):
-                plan = self._conversing(request, plan, watch)
-                reply = self._open(request, plan, watch)
-        except StateLost as lost:
-            if not plan.leans:
+            with closing(self._told(request, plan, watch, said)) as events:
+                for event in events:
+                    begun = True
+                    yield event
+            return
+        except StateLost as lost:  # some servers say so by status, some in the first event of the stream
+            if begun or not plan.leans:
                 raise
             yield Event("notice", source="state", text=lost.sentence)
-            plan = self._conversing(request, _Plan(items_of(request)), watch)
+        yield from self._told(request, _Plan(items_of(request)), watch, said)
+
+    def _told(self, request: Request, plan: _Plan, watch: Watch, said: list[str]) -> Generator[Event]:
+        """One exchange: what the plan tells the server, and the events of its answer."""
+        with mapped(self.endpoint):
+            plan = self._conversing(request, plan, watch)
             reply = self._open(request, plan, watch)
         gathered = Gathered(self.endpoint, must_find=bool(request.stores))
         with closing(self._frames(reply, request, watch)) as frames:

@@ -6,6 +6,7 @@ or in a whole response; an event that came before is passed over; `response` is 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,13 +16,16 @@ from coach_core.backends.items import arguments_of
 from coach_core.backends.openai_chat import citation_of
 from coach_core.backends.sdk_errors import said
 from coach_core.errors import HostedSearchFailed
-from coach_core.types import Event, Usage
+from coach_core.types import Citation, Event, Usage
 
 #: Events that say that it began, not that something of the answer has come.
 STARTED = frozenset({"response.created", "response.queued", "response.in_progress"})
 ENDED = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled", "error"})
 #: Statuses of a whole response, as the event that would end it.
 _STATUS = {s: f"response.{s}" for s in ("completed", "incomplete", "failed", "cancelled")}
+#: A citation that llama-stack leaves in the text of a stream, and what may yet become one.
+_MARK = re.compile(r"[ \t]*<\|(file-[\w-]+)\|>")
+_HELD = re.compile(r"[ \t]*(?:<(?:\|[\w-]{0,80}\|?)?)?$")
 _SEARCHED = "The documents kept at the API {}. The app's own search can answer instead."
 
 
@@ -39,7 +43,8 @@ class Gathered:
     _thought: Any = None
     _refused: bool = False
     _cited: set[tuple[Any, ...]] = field(default_factory=set)
-    _found: dict[str, str] = field(default_factory=dict)
+    _found: dict[str, Citation] = field(default_factory=dict)
+    _held: str = ""
     _last: int = -1
     _rising: bool = False
 
@@ -80,6 +85,8 @@ class Gathered:
                 if kind == "response.incomplete":
                     self.reason = _reason(response)
                 yield from self._missed(response.get("output") or ())
+                if self._held:
+                    yield Event("text", text=self._held)
             case "response.failed" | "response.cancelled" | "error":
                 raise self._fault(event)
             case _:
@@ -103,7 +110,24 @@ class Gathered:
             between = "" if self._spoke in {None, place[0]} else "\n\n"
             self._spoke = place[0]
             self._texts.setdefault(place, []).append(text)
-            yield Event("text", text=between + text)
+            if self.must_find:
+                yield from self._unmarked(between + text)
+            else:
+                yield Event("text", text=between + text)
+
+    def _unmarked(self, text: str) -> Iterator[Event]:
+        """The text without the server's own marks, each a citation where it stood; half a mark is held back."""
+        text, at = self._held + text, 0
+        for mark in _MARK.finditer(text):
+            if mark.start() > at:
+                yield Event("text", text=text[at : mark.start()])
+            yield Event("citation", citation=self._found.get(mark[1]) or Citation(0, "", "", external_id=mark[1]))
+            at = mark.end()
+        held = _HELD.search(text, at)
+        until = held.start() if held else len(text)
+        self._held = text[until:]
+        if until > at:
+            yield Event("text", text=text[at:until])
 
     def _rest(self, place: Any, whole: str) -> Iterator[Event]:
         """What the pieces have missed of a text that is told whole at its end."""
@@ -124,8 +148,10 @@ class Gathered:
         if cited is None or key in self._cited:
             return
         self._cited.add(key)
-        found = self._found.get(cited.external_id, "")
-        yield Event("citation", citation=cited if cited.text or not found else replace(cited, text=found, quote=found))
+        found = self._found.get(cited.external_id)
+        if found and not cited.text:
+            cited = replace(cited, title=cited.title or found.title, text=found.text, quote=found.text)
+        yield Event("citation", citation=cited)
 
     def _item(self, item: Mapping[str, Any]) -> Iterator[Event]:
         match item.get("type"):
@@ -149,7 +175,9 @@ class Gathered:
         results: Sequence[Mapping[str, Any]] | None = item.get("results")
         for result in results or ():
             if (file_id := result.get("file_id")) and file_id not in self._found:
-                self._found[file_id] = result.get("text") or ""
+                text, named = result.get("text") or "", result.get("attributes") or {}
+                title = str(named.get("filename") or result.get("filename") or "")
+                self._found[file_id] = Citation(0, title, text, quote=text, external_id=file_id)
         if not self.must_find or self.spoken:
             return
         if item.get("status") in {"failed", "incomplete"}:
