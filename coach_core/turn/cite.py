@@ -86,6 +86,12 @@ class Citer:
             self._tail = ""
             yield self._said(tail)
 
+    def paragraph(self) -> Iterator[Event]:
+        """Begin a new paragraph: what comes after a tool is said anew."""
+        yield from self.flush()
+        if self._last.strip() and not self._verbatim:
+            yield self._said("\n\n"[self._last.endswith("\n") :])
+
     def cite(self, citation: Citation) -> Iterator[Event]:
         """A source that the backend itself names for what it has just said."""
         yield from self._let_go()

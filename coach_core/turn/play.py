@@ -219,6 +219,8 @@ class Play:
                 raise _too_slow()
             if event.kind == "text":
                 self._clock.mark("first_token")
+                if not said and asked.exchange and not asked.resume_from and not event.text[:1].isspace():
+                    yield from cites.paragraph()
                 said.append(event.text)
                 if event.text.strip():
                     self._wrote = self._said = True
