@@ -283,7 +283,7 @@ class OpenAIResponses(Wire):
     def _stop(self, response_id: str) -> None:
         try:
             with mapped(self.endpoint):
-                self.call("post", f"/responses/{response_id}/cancel", timeout=3.0)
+                self.call("post", f"/responses/{response_id}/cancel", timeout=3.0, once=True)
         except BackendError as error:
             log.info("a response was not stopped at the server: %s", error.kind)
 

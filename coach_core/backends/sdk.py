@@ -25,7 +25,7 @@ from coach_core import tokens
 from coach_core.backends import Endpoint, Remembered, Remotes, Request, line
 from coach_core.backends.frames import Frames
 from coach_core.backends.line import Cancelled, Watch
-from coach_core.backends.sdk_errors import host_of, mapped, not_an_api, said
+from coach_core.backends.sdk_errors import host_of, mapped, message_of, not_an_api, said
 from coach_core.errors import AuthFailed, BackendError, BadSetting, MissingKey
 from coach_core.types import Check, Event, Usage
 
@@ -122,6 +122,7 @@ class Wire(ABC):
         self.remotes = remotes or Remembered()
         self._learnt: dict[tuple[str, str], str] = {}
         self._toolless: set[str] = set()
+        self._polled = False  # what runs on at the server is asked for, not streamed
 
     @abstractmethod
     def _answer(self, request: Request, watch: Watch, said: list[str]) -> Iterator[Event]:
@@ -201,11 +202,11 @@ class Wire(ABC):
     def ask(self, path: str, body: Mapping[str, Any], watch: Watch, query: Mapping[str, Any] | None = None) -> Reply:
         """Send `body` and get its answer; what this server is found not to take is left out from then on."""
         model = str(body.get("model", ""))
-        stream = self.profile.stream
-        if not stream:
-            watch.only_whole()
+        stream = self.profile.stream and not (self._polled and body.get("background"))
         learnt = 0
         while True:
+            if not stream:
+                watch.only_whole()
             sent = {**self._without(body, model), **self.profile.body}
             if stream:
                 sent["stream"] = True
@@ -218,6 +219,9 @@ class Wire(ABC):
             except (openai.BadRequestError, openai.NotFoundError, openai.UnprocessableEntityError) as error:
                 if sent.get("tools") and _NO_TOOLS.search(error.message) and model not in self._toolless:
                     raise ToolsRefused from error
+                if stream and sent.get("background") and "background" in message_of(error) and not self._polled:
+                    self._polled, stream, learnt = True, False, learnt + 1
+                    continue
                 if not isinstance(error, openai.BadRequestError) or not self._learn(error, sent, model):
                     raise
                 learnt += 1
@@ -239,10 +243,17 @@ class Wire(ABC):
         body: Mapping[str, Any] | None = None,
         query: Mapping[str, Any] | None = None,
         timeout: float = 20.0,
+        *,
+        once: bool = False,
     ) -> dict[str, Any]:
-        """One plain exchange of JSON, within the time that the watch leaves and at most `timeout` seconds."""
+        """One plain exchange of JSON, within the time that the watch leaves and at most `timeout` seconds.
+
+        `once`: it is not tried again, since somebody waits for more than its answer.
+        """
         left = min(timeout, watch.look()) if watch else timeout
         options: Any = {"timeout": openai.Timeout(left, connect=_CONNECT), "params": dict(query or {})}
+        if once:
+            options["max_retries"] = 0
         send: Any = getattr(self.client, method.lower())
         given = {} if body is None else {"body": dict(body)}
         if watch is None:
@@ -405,10 +416,11 @@ def _retried(response: httpx2.Response) -> int:
 
 def _refused(error: openai.BadRequestError, sent: Mapping[str, Any]) -> str:
     """The parameter that the server does not take at all, or ""."""
-    message = error.message.lower()
+    message = f"{error.message} {message_of(error)}".lower()
     name = (error.param or "").split(".")[0].split("[")[0]
     if name not in _INSTEAD:
-        name = next((n for n in _INSTEAD if f"'{n}'" in message or f'"{n}"' in message or f"`{n}`" in message), "")
+        named = (n for n in _INSTEAD if f"'{n}'" in message or f'"{n}"' in message or f"`{n}`" in message)
+        name = next(named, "include" if any(str(v) in message for v in sent.get("include") or ()) else "")
     said_so = (error.code or "").startswith("unsupported") or any(
         word in message for word in ("unsupported", "not supported", "unknown", "unrecognized", "not permitted")
     )

@@ -49,7 +49,9 @@ _TOO_LONG = re.compile(
     re.IGNORECASE,
 )
 _STATE = re.compile(
-    r"previous[ _]response|no tool (?:output|call) found|(?:conversation|thread|assistant|item)\b.{0,90}(?:not found|"
+    r"previous[ _]response|no tool (?:output|call) found|no corresponding function_call|"
+    r"invalid value for 'conversation'|"
+    r"(?:conversation|thread|assistant|item|response '?resp_\w+)\b.{0,90}(?:not found|"
     r"does not exist|was deleted)|no (?:conversation|thread|assistant|run|item) found|without its required|"
     r"invalid.{0,30}encrypted[ _]content|encrypted content.{0,40}(?:invalid|could not be)",
     re.IGNORECASE,
@@ -171,9 +173,11 @@ def map_error(error: BaseException, endpoint: Endpoint) -> BackendError:
 
 def said(codes: str | None, message: str | None, endpoint: Endpoint, status: int = 0) -> BackendError:
     """An error that the server spelt out, by its codes (joined by blanks), its words and its HTTP status."""
-    kind = next((_CODES[c] for c in (codes or "").lower().split() if c in _CODES), None)
+    told = (codes or "").lower().split()
+    kind = next((_CODES[c] for c in told if c in _CODES), None)
     text = message or ""
-    if kind is None and status in {0, 400, 404, 413, 422, 500}:
+    status = status or next((int(c) for c in told if c.isdigit() and len(c) == 3), 0)
+    if kind in {None, ServerFailed} and status in {0, 400, 404, 413, 422, 500}:  # some servers call all of it theirs
         if _TOO_LONG.search(text):
             kind = ContextTooLong
         elif _STORE.search(text):
@@ -194,7 +198,7 @@ def _status(error: openai.APIStatusError, endpoint: Endpoint) -> BackendError:
             return not_an_api(endpoint)
         message = ""
     else:
-        message = _message(error)
+        message = message_of(error)
     fault = said(f"{error.code} {error.type}", message, endpoint, status)
     if isinstance(fault, RateLimited | Overloaded) and (wait := _wait(error.response.headers, message)):
         if wait >= 1:
@@ -222,7 +226,8 @@ def _wait(headers: Mapping[str, str], message: str) -> float:
     return 0.0
 
 
-def _message(error: openai.APIStatusError) -> str:
+def message_of(error: openai.APIStatusError) -> str:
+    """What the server says of its refusal, wherever it stands in the body."""
     body = error.body
     if isinstance(body, Mapping):
         inner: Any = body.get("message") or body.get("detail") or body.get("error") or ""

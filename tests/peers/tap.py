@@ -101,15 +101,20 @@ class Tap:
                     exchange.response += piece
                     self.wfile.write(b"%x\r\n" % len(piece) + piece + b"\r\n")
                     self.wfile.flush()
+                answer.close()
                 self.wfile.write(b"0\r\n\r\n")
 
             def _let_go(self, line: socket.socket, ended: threading.Event) -> None:
                 """Break the line to the peer once our side has left, also while the peer says nothing."""
-                while not ended.is_set():
-                    readable, _, _ = select.select([self.connection], [], [], _TICK)
-                    if readable and not ended.is_set():
-                        line.shutdown(socket.SHUT_RDWR)
-                        return
+                try:
+                    while not ended.is_set():
+                        readable, _, _ = select.select([self.connection], [], [], _TICK)
+                        # bytes are the next request of a line that is kept, nothing at all is the end
+                        if readable and not self.connection.recv(1, socket.MSG_PEEK):
+                            line.shutdown(socket.SHUT_RDWR)
+                            return
+                except (OSError, ValueError):
+                    """Both lines are closed already."""
 
             def log_message(self, *_: object) -> None:
                 pass
