@@ -64,6 +64,11 @@ def of(backend: Backend) -> HostedStores | None:
     return None
 
 
+def reach(backend: Backend) -> HostedStores | None:
+    """What lies at the backend's endpoint, also where nothing is to be put any more."""
+    return HostedStores(backend) if isinstance(backend, Wire) else None
+
+
 class HostedStores:
     """Files and vector stores at the endpoint of `wire`."""
 

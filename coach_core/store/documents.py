@@ -7,6 +7,7 @@ if the writer dies, `sweep` takes it away.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -26,6 +27,18 @@ VERSIONS = table_of(DocumentVersionRow)
 _REMOVALS = table_of(RemovalRow)
 _VECTORS = table_of(VectorRow)
 Mark = tuple[str, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A document as another place may hold a copy of it."""
+
+    id: UUID
+    sha256: str
+    name: str
+    media_type: str
+    size: int
+    file_id: UUID | None
 
 
 class Known(Exception):
@@ -48,6 +61,15 @@ def get(db: Database, document_id: UUID, model: str = "") -> Document:
     if row is None:
         raise DocumentNotFound()
     return _document(row)
+
+
+def holdings(db: Database, collection_ids: Sequence[UUID]) -> tuple[dict[UUID, int], list[Holding]]:
+    """The generation of each of these collections, and what they hold at that very moment, by id."""
+    columns = [DOCUMENTS.c[name] for name in Holding.__dataclass_fields__]
+    query = sa.select(*columns).where(DOCUMENTS.c.collection_id.in_(collection_ids)).order_by(DOCUMENTS.c.id)
+    with db.read() as connection:
+        generations = collections.generations(connection, collection_ids)
+        return generations, [Holding(*row) for row in connection.execute(query)]
 
 
 def known(db: Database, collection_id: UUID, sha256: str) -> UUID | None:

@@ -27,6 +27,7 @@ from coach_core.types.conversation import (
     Usage,
 )
 from coach_core.types.endpoints import EndpointDraft, EndpointInfo, Fact, FactKind, KeyState, Trial, Vendor
+from coach_core.types.hosted import HostedFailure, HostedState
 from coach_core.types.knowledge import Citation, Collection, Document, DocumentStatus, IngestProgress, Passage
 from coach_core.types.parts import BackendInfo, Check, ToolSpec
 from coach_core.types.people import Actor, Persona, PersonaDraft, PersonaVersion, Role, User
@@ -47,6 +48,8 @@ __all__ = [
     "EventKind",
     "Fact",
     "FactKind",
+    "HostedFailure",
+    "HostedState",
     "IngestProgress",
     "KeyState",
     "Message",

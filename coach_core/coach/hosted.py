@@ -1,0 +1,369 @@
+"""Documents that an API searches itself: whose they are, where they lie, and when they may be searched.
+
+Invariant: nothing is sent anywhere but the documents of a persona whose own parameter `search` is
+"hosted", to the endpoint that answers for it. A store is searched only while it holds exactly what the
+persona's collections hold at that moment; else the app's own search answers.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Protocol
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from coach_core import access
+from coach_core.backends import Backend, hosted
+from coach_core.coach.base import Base
+from coach_core.coach.hosted_sync import (
+    FILE,
+    LEFT,
+    STORE,
+    STORE_FILE,
+    Sync,
+    Tell,
+    Wanted,
+    document_of,
+    is_due,
+    key_of,
+    later,
+    print_of,
+)
+from coach_core.errors import BackendError, BadSetting, CoachError, DocumentNotFound, StoreError
+from coach_core.knowledge.locate import locate
+from coach_core.store import Database, documents, leases, personas, remotes
+from coach_core.store.remotes import EndpointRemotes, RemoteObject
+from coach_core.types import Actor, BackendInfo, Check, Citation, HostedFailure, HostedState, Persona, now
+
+log = logging.getLogger(__name__)
+EVERY = 5.0
+_LEASE = "hosted"
+_TROUBLE = "hosted_trouble"
+#: How often a store that seems right is looked at; and how soon again when a search there has failed.
+_LOOK = timedelta(hours=1)
+_DOUBT = 60.0
+_UNAVAILABLE = "{} cannot search documents at its API; the app's own search answers."
+
+
+class Backends(Protocol):
+    def get(self, name: str) -> Backend: ...
+    def infos(self) -> Mapping[str, BackendInfo]: ...
+
+
+class Hosted:
+    """Built once by coach.py. `default` is the backend of personas that name none."""
+
+    def __init__(self, db: Database, backends: Backends, default: Callable[[], str]) -> None:
+        self._db = db
+        self._backends = backends
+        self._default = default
+        self._doubts: dict[str, float] = {}  # store -> when a search in it failed
+        self._looked: dict[str, float] = {}
+        self._forced = threading.Event()
+
+    # while a turn is made
+
+    def stores(self, backend: str, persona: Persona) -> tuple[str, ...]:
+        """The stores at that backend's API that hold what the persona reads; none where they are not in step."""
+        if not _wants(persona):
+            return ()
+        info = self._backends.infos().get(backend)
+        place = self._place(info) if info else None
+        if info is None or place is None:
+            return ()
+        row = remotes.get(self._db, info.endpoint, STORE, str(persona.id))
+        return (row.external_id,) if row and self._in_step(row, persona, place) else ()
+
+    def unsearched(self, stores: Sequence[str]) -> None:
+        """A search in these failed or found nothing: they are looked at before their time."""
+        for store in stores:
+            self._doubts.setdefault(store, time.monotonic())
+
+    def resolve(self, endpoint: str, citation: Citation) -> Citation:
+        """The citation of a hosted file as one of our own document, where it is known."""
+        row = remotes.named(self._db, endpoint.rpartition("@")[2], FILE, citation.external_id)
+        if row is None:
+            return citation
+        try:
+            document = documents.get(self._db, document_of(row.key))
+            ours = replace(
+                citation, title=document.title, document_id=document.id, document_hash=row.key.partition(":")[2]
+            )
+            quote = citation.text or citation.quote
+            found = locate(self._db, document.id, quote) if document.sha256 == ours.document_hash and quote else None
+        except DocumentNotFound:
+            return citation
+        if found is None:
+            return ours
+        return replace(
+            ours,
+            text=found.text,
+            chunk_id=found.chunk_id,
+            section=found.section,
+            page=found.page,
+            row=found.row,
+            start=found.start,
+            end=found.end,
+        )
+
+    # in the background
+
+    def run(self, pause: Callable[[float], bool], *, force: bool = False, tell: Tell | None = None) -> bool:
+        """Do what there is to do, everywhere; False when another process is at it. Trouble is written down.
+
+        `pause(seconds)` waits and says whether to stop; `force` tries again also what has to wait.
+        """
+        force = force or self._forced.is_set()
+        self._forced.clear()
+        if not self._work(force):
+            return True
+        with leases.held(self._db, _LEASE) as mine:
+            for endpoint in self._work(force) if mine else ():  # another may have done it meanwhile
+                self._sync(endpoint, pause, force, tell)
+        return mine
+
+    def soon(self) -> None:
+        """Try everything again at the next look."""
+        self._forced.set()
+
+    def _work(self, force: bool) -> list[str]:
+        """The endpoints where something is to be done now, by what is known here."""
+        wanted = self._wanted()
+        rows = {(r.endpoint, r.key): r for r in remotes.list_objects(self._db, kinds=[STORE])}
+        troubles = {r.endpoint: r for r in remotes.list_objects(self._db, kinds=[_TROUBLE])}
+        due = self._left_within_reach()
+        for endpoint in {*wanted, *(place for place, _ in rows)}:
+            mine = wanted.get(endpoint, {})
+            gone = any(place == endpoint and UUID(key) not in mine for place, key in rows)
+            stale = [w for w in mine.values() if self._is_due(endpoint, rows.get((endpoint, str(w.persona_id))), w)]
+            if gone or stale or (mine and force):
+                due.add(endpoint)
+        return sorted(e for e in due if force or e not in troubles or is_due(troubles[e].state))
+
+    def _left_within_reach(self) -> set[str]:
+        """Endpoints that are back at an address where something was left behind."""
+        found: set[str] = set()
+        for row in remotes.list_objects(self._db, kinds=list(LEFT.values())):
+            try:
+                if self._reach(row.endpoint).address == row.state.get("at"):
+                    found.add(row.endpoint)
+            except CoachError:
+                pass
+        return found
+
+    def _wanted(self) -> dict[str, dict[UUID, Wanted]]:
+        """By endpoint, the personas whose documents it is to hold, with what their collections hold now."""
+        found: dict[str, dict[UUID, Wanted]] = {}
+        for persona in personas.list_personas(self._db):
+            info = self._info(persona) if _wants(persona) else None
+            if info is None or self._place(info) is None:
+                continue
+            wanted = self._holds(persona)
+            if wanted.holdings:
+                found.setdefault(info.endpoint, {})[persona.id] = wanted
+        return found
+
+    def _holds(self, persona: Persona) -> Wanted:
+        generations, held = documents.holdings(self._db, persona.draft.collections)
+        return Wanted(persona.id, persona.name, _texts(generations), {key_of(h): h for h in held})
+
+    def _is_due(self, endpoint: str, row: RemoteObject | None, wanted: Wanted) -> bool:
+        if row is None or not row.external_id or row.state.get("print") != wanted.print:
+            return True
+        state = dict(row.state)
+        if not state["whole"]:
+            return is_due(state)
+        if state["generations"] != wanted.generations:  # other vectors, the same documents
+            state["generations"] = dict(wanted.generations)
+            EndpointRemotes(self._db, endpoint).keep(STORE, row.key, row.external_id, state, row.expires_at)
+        doubt = self._doubts.pop(row.external_id, None)
+        if doubt is not None and doubt - self._looked.get(row.external_id, -_DOUBT) >= _DOUBT:
+            self._looked[row.external_id] = doubt
+            return True
+        return datetime.fromisoformat(state["checked"]) + _LOOK <= now()
+
+    def _sync(self, endpoint: str, pause: Callable[[float], bool], force: bool, tell: Tell | None) -> None:
+        kept = EndpointRemotes(self._db, endpoint)
+        trouble = kept.find(_TROUBLE, "")
+        wanted = self._wanted().get(endpoint, {})
+        try:
+            Sync(self._db, endpoint, self._reach(endpoint), wanted, pause=pause, force=force, tell=tell).run()
+        except StoreError:
+            raise
+        except Exception as fault:
+            error = fault if isinstance(fault, CoachError) else CoachError()
+            log.warning("documents at %s are not in step: %s", endpoint, error.kind, exc_info=error is not fault)
+            tries = int(trouble.state.get("tries", 0)) + 1 if trouble else 1
+            least = error.retry_after if isinstance(error, BackendError) else None
+            state = {"why": error.sentence, "tries": tries, "again": later(min(tries, 3), least)}
+            kept.keep(_TROUBLE, "", "", state)
+        else:
+            if trouble is not None:
+                kept.forget(_TROUBLE, "")
+
+    # where it stands
+
+    def state(self, persona: Persona) -> HostedState:
+        """Where the documents of a persona stand, by what is known here."""
+        info = self._info(persona)
+        place = self._place(info) if info else None
+        endpoint = info.endpoint if info and place and _wants(persona) else ""
+        wanted = self._holds(persona)
+        rows = [r for r in remotes.list_objects(self._db, kinds=[STORE, STORE_FILE]) if _is_of(r, persona.id)]
+        store = next((r for r in rows if r.kind == STORE and r.endpoint == endpoint), None)
+        inside = {r.key.partition(":")[2]: r for r in rows if r.kind == STORE_FILE and r.endpoint == endpoint}
+        sent = {r.key: r for r in remotes.list_objects(self._db, endpoint, [FILE])} if endpoint else {}
+        failed = [
+            HostedFailure(h.name, row.state["why"], _time(row.state.get("again")))
+            for key, h in wanted.holdings.items()
+            if (row := inside.get(key) or sent.get(key)) and "why" in row.state
+        ]
+        known = HostedState(
+            _wants(persona),
+            endpoint=endpoint,
+            host=_host(place, store or next(iter(rows), None)),
+            documents=len(wanted.holdings),
+            there=sum(k in wanted.holdings and r.state.get("status") == "completed" for k, r in inside.items()),
+            to_remove=sum(r.kind == STORE_FILE for r in rows) - len(inside.keys() & wanted.holdings.keys()),
+            failed=tuple(failed),
+            bytes=int(store.state.get("bytes", 0)) if store else 0,
+            expires_at=store.expires_at if store else None,
+            synced_at=_time(store.state.get("synced")) if store else None,
+        )
+        ready = bool(store and place and endpoint and self._in_step(store, persona, place))
+        return replace(known, ready=ready, why="" if ready else self._why(known, info, rows))
+
+    def _why(self, known: HostedState, info: BackendInfo | None, rows: Sequence[RemoteObject]) -> str:
+        """What keeps the API's search from answering, in a sentence."""
+        endpoints = [known.endpoint] if known.endpoint else [r.endpoint for r in rows]
+        trouble = next((t for e in endpoints if (t := remotes.get(self._db, e, _TROUBLE, ""))), None)
+        if not known.wanted:
+            if not rows:
+                return ""
+            tail = f" {trouble.state['why']}" if trouble else ""
+            return f"What {known.host} holds of its documents is being removed there.{tail}"
+        if not known.endpoint:
+            return (info.why if info and not info.ready else "") or _UNAVAILABLE.format(
+                info.label if info else "That backend"
+            )
+        if not known.documents:
+            return "Its collections hold no documents yet."
+        if trouble is not None:
+            return trouble.state["why"]
+        if known.failed:
+            lacks = f"{known.host} lacks {len(known.failed)} of its documents"
+            return f"{lacks}; the app's own search answers until it has all."
+        return f"{known.host} is being brought in step; the app's own search answers until then."
+
+    def check(self) -> Check | None:
+        """One line for `doctor`; None where no API holds anything and none is to."""
+        states = [s for p in personas.list_personas(self._db) if (s := self.state(p)).wanted or s.why]
+        rows = remotes.list_objects(self._db, kinds=[STORE, FILE, *LEFT.values()])
+        if not states and not rows:
+            return None
+        if astray := self._astray(rows):
+            return Check("hosted search", "warn", *astray)
+        held = sum(r.kind == FILE and bool(r.external_id) for r in rows)
+        detail = (
+            f"{held} documents at {', '.join(sorted({_host(None, r) for r in rows}))}" if rows else "nothing sent yet"
+        )
+        waits = next((s for s in states if not s.ready), None)
+        if waits is not None:
+            return Check(
+                "hosted search", "warn", f"{detail}. {waits.why}", "`personas hosted NAME --sync` tries again now."
+            )
+        return Check("hosted search", "ok", detail)
+
+    def _astray(self, rows: Sequence[RemoteObject]) -> tuple[str, str] | None:
+        """What lies where this app does not reach any more, and what to do."""
+        endpoints = {info.endpoint for info in self._backends.infos().values()}
+        lost = [r for r in rows if r.external_id and (r.kind in LEFT.values() or r.endpoint not in endpoints)]
+        if not lost:
+            return None
+        hosts = ", ".join(sorted({_host(None, r) for r in lost}))
+        files = sum(r.kind in {FILE, LEFT[FILE]} for r in lost)
+        detail = f"{files} documents are still at {hosts}, which is not connected any more"
+        return detail, "Connect it again under the same name for a moment, or delete them there by hand."
+
+    # where
+
+    def _info(self, persona: Persona) -> BackendInfo | None:
+        """The backend that answers for the persona when nobody chooses another."""
+        return self._backends.infos().get(persona.draft.backend or self._default())
+
+    def _place(self, info: BackendInfo) -> hosted.HostedStores | None:
+        """The stores of a backend that can be asked now to search them."""
+        if not info.ready or info.wire not in hosted.WIRES:
+            return None
+        try:
+            return hosted.of(self._backends.get(info.name))
+        except CoachError:
+            return None
+
+    def _reach(self, endpoint: str) -> hosted.HostedStores:
+        """The stores at an endpoint, through whichever of its backends is there. Raises CoachError."""
+        fault: CoachError = BadSetting(f"The endpoint {endpoint} is not listed any more. Add it again to clear it.")
+        for info in self._backends.infos().values():
+            if info.endpoint == endpoint:
+                try:
+                    if stores := hosted.reach(self._backends.get(info.name)):
+                        return stores
+                except CoachError as error:
+                    fault = error
+        raise fault
+
+    def _in_step(self, row: RemoteObject, persona: Persona, place: hosted.HostedStores) -> bool:
+        if not row.external_id or not row.state.get("whole") or row.state.get("at") != place.address:
+            return False
+        if row.expires_at is not None and row.expires_at <= now():
+            return False
+        wanted = self._holds(persona)
+        return bool(wanted.holdings) and row.state["print"] == print_of(wanted.holdings)
+
+
+class HostedSearch(Base):
+    """The facade's part of it."""
+
+    _hosted: Hosted
+
+    def hosted_state(self, actor: Actor, persona_id: UUID) -> HostedState:
+        """Where the documents of a persona stand at the API that searches them."""
+        access.require(actor, "knowledge.read")
+        return self._hosted.state(personas.get(self._db, persona_id))
+
+    def hosted_sync(self, actor: Actor, tell: Tell | None = None) -> bool:
+        """Bring what APIs hold in step here and now; False when another process is at it."""
+        access.require(actor, "personas.write")
+        return self._hosted.run(threading.Event().wait, force=True, tell=tell)
+
+    def hosted_soon(self, actor: Actor) -> None:
+        """Have it brought in step in the background, also what has to wait after a failure."""
+        access.require(actor, "personas.write")
+        self._hosted.soon()
+
+
+def _wants(persona: Persona) -> bool:
+    return persona.deleted_at is None and persona.draft.parameters.get("search") == "hosted"
+
+
+def _is_of(row: RemoteObject, persona_id: UUID) -> bool:
+    return row.key.partition(":")[0] == str(persona_id)
+
+
+def _host(place: hosted.HostedStores | None, row: RemoteObject | None) -> str:
+    if row is not None and row.state.get("at"):
+        return urlsplit(row.state["at"]).netloc
+    return place.host if place else ""
+
+
+def _texts(generations: Mapping[UUID, int]) -> dict[str, int]:
+    return {str(c): n for c, n in generations.items()}
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
