@@ -44,6 +44,7 @@ class Gathered:
     _refused: bool = False
     _cited: set[tuple[Any, ...]] = field(default_factory=set)
     _found: dict[str, Citation] = field(default_factory=dict)
+    _hosted: bool = False  # the API has searched documents of its own
     _held: str = ""
     _last: int = -1
     _rising: bool = False
@@ -110,7 +111,7 @@ class Gathered:
             between = "" if self._spoke in {None, place[0]} else "\n\n"
             self._spoke = place[0]
             self._texts.setdefault(place, []).append(text)
-            if self.must_find:
+            if self._hosted:
                 yield from self._unmarked(between + text)
             else:
                 yield Event("text", text=between + text)
@@ -172,6 +173,7 @@ class Gathered:
         yield Event("tool_call", call_id=call_id, name=item.get("name") or "", arguments=arguments)
 
     def _searched(self, item: Mapping[str, Any]) -> None:
+        self._hosted = True
         results: Sequence[Mapping[str, Any]] | None = item.get("results")
         for result in results or ():
             if (file_id := result.get("file_id")) and file_id not in self._found:
