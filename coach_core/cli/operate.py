@@ -19,18 +19,21 @@ from coach_core.errors import CoachError, InputError
 if TYPE_CHECKING:
     from coach_core.types import Check
 
-COLOURS = {"ok": typer.colors.GREEN, "warn": typer.colors.YELLOW, "fail": typer.colors.RED}
-
 
 def doctor(
     settings: Annotated[bool, typer.Option("--settings", help="Also every setting and where it comes from.")] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Ask each backend a small question, as `endpoints test` does.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Say what is configured, reachable and missing, and how to mend it.
 
-    Each backend is asked for real. The exit code is 1 when something has failed; a warning is no failure.
+    Each backend's server is looked at, which costs nothing; --live asks each for an answer of a word, which
+    costs a few tokens and is the only proof. The exit code is 1 when something has failed; a warning is no
+    failure.
     """
-    checks, view = _examine()
+    checks, view = _examine(live)
     if as_json:
         shell.put_json(
             {
@@ -83,12 +86,12 @@ def cleanup() -> None:
     shell.put("\n".join(f"{name}: {count} cleared" for name, count in cleared.items()))
 
 
-def _examine() -> tuple[list[Check], list[tuple[str, str, str]]]:
+def _examine(live: bool) -> tuple[list[Check], list[tuple[str, str, str]]]:
     from coach_core.types import Check
 
     try:
         with shell.opened() as (coach, actor):
-            return coach.doctor(actor), coach.settings_view(actor)
+            return coach.doctor(actor, live), coach.settings_view(actor)
     except CoachError as error:
         # Nothing could be opened: say so as a check, with the settings that led there if they can be read.
         found = [Check(error.kind.replace("_", " "), "fail", error.sentence)]
@@ -102,7 +105,7 @@ def _print(check: Check) -> None:
     took = f"  {check.milliseconds:.0f} ms" if check.milliseconds is not None and check.milliseconds >= 1 else ""
     state = f"{check.state:<4}"
     if sys.stdout.isatty():
-        state = typer.style(state, fg=COLOURS[check.state])
+        state = typer.style(state, fg=shell.COLOURS[check.state])
     shell.put(f"{state}  {check.name:<18} {check.detail}{took}")
     if check.mend:
         shell.put(f"{'':<25}{check.mend}")

@@ -31,6 +31,8 @@ log = logging.getLogger("coach_core")
 profile = ""
 #: Passages that take a few seconds to embed.
 FEW = 500
+#: By the state of a check.
+COLOURS = {"ok": typer.colors.GREEN, "warn": typer.colors.YELLOW, "fail": typer.colors.RED}
 
 
 def say(text: str) -> None:
