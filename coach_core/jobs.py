@@ -30,9 +30,23 @@ class Jobs:
         self._stop = threading.Event()
         self._work = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._loops: list[tuple[str, Callable[[], None]]] = [
+            ("warm", self._warm),
+            ("embedding", self._embed),
+            ("hourly", self._hourly),
+        ]
+
+    def also(self, name: str, every: float, do: Callable[[Callable[[float], bool]], object]) -> None:
+        """Before the start: do this too, every so many seconds. What it is given waits, and says whether to end."""
+
+        def loop() -> None:
+            while not self._stop.wait(every):
+                self._guarded(name, lambda: do(self._stop.wait))
+
+        self._loops.append((name, loop))
 
     def start(self) -> None:
-        for name, loop in (("warm", self._warm), ("embedding", self._embed), ("hourly", self._hourly)):
+        for name, loop in self._loops:
             thread = threading.Thread(target=loop, name=name, daemon=True)
             thread.start()
             self._threads.append(thread)

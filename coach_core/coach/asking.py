@@ -64,6 +64,10 @@ class Hosted(Protocol):
         """The citation of a hosted file as one of our own document, where it is known."""
         ...
 
+    def unsearched(self, stores: Sequence[str]) -> None:
+        """A search in these stores failed, or found nothing."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:
@@ -211,6 +215,8 @@ class Asking:
             read_file=lambda file_id: files.read(self._db, file_id),
         )
         choices, notices = self._choices(asked, before[-1].id if before else None)
+        if any(p.kind == "file" for m in (*history, question) for p in m.parts):
+            choices = [replace(c, stores=()) for c in choices]  # an API's search sees no file of the person's own
         if left_out:
             notices.append(("history", "Older messages were left out to keep within the budget."))
         call_id = f"call_{asked.record.id.hex[-20:]}"
@@ -271,6 +277,7 @@ class Asking:
         def resolve(citation: Citation) -> Citation:
             return self._hosted.resolve(endpoint, citation) if self._hosted and citation.external_id else citation
 
+        stores = hosted.stores(name, persona) if hosted else ()
         return Choice(
             self._backends.get(name),
             name=name,
@@ -278,8 +285,9 @@ class Asking:
             state=known,
             parameters=chosen.parameters,
             times=chosen.times,
-            stores=hosted.stores(name, persona) if hosted else (),
+            stores=stores,
             resolve=resolve,
+            unsearched=lambda: hosted.unsearched(stores) if hosted else None,
             tools=info.tools if info else True,
             about={
                 "endpoint": endpoint,

@@ -56,8 +56,9 @@ class Choice:
 
     `name` is what threads and settings call it. `state` gives what it knows of the conversation, asked for
     only when the choice is. `parameters` and `times` stand in for the request's. `stores` are searched at
-    the API instead of the passages; `resolve` finds out what a citation of its own leads to. Without
-    `tools` its server takes none. `about` goes into the `start` event.
+    the API instead of the passages; `resolve` finds out what a citation of its own leads to; `unsearched` is
+    called when a search there failed or found nothing. Without `tools` its server takes none. `about` goes
+    into the `start` event.
     """
 
     backend: Backend
@@ -69,6 +70,7 @@ class Choice:
     times: Times | None = None
     stores: tuple[str, ...] = ()
     resolve: Resolve | None = None
+    unsearched: Callable[[], None] = _nothing
     tools: bool = True
     about: Mapping[str, Any] = field(default_factory=dict)
 

@@ -137,6 +137,7 @@ class Play:
                     raise
                 mended.add(type(fault))
                 if isinstance(fault, HostedSearchFailed):
+                    choice.unsearched()
                     text = _UNSEARCHED
                     yield from self._local()
                     shorter = self._filled(replace(request, stores=(), provider_state=None), self._passages or ())
