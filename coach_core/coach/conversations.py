@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
 from uuid import UUID
 
 from coach_core import access
@@ -13,6 +13,7 @@ from coach_core.coach.base import Base
 from coach_core.errors import EmptyMessage, FileNotFound, MessageTooLong, TurnRunning
 from coach_core.store import files, messages, threads, turns
 from coach_core.store import personas as persona_rows
+from coach_core.tools import slash
 from coach_core.types import (
     Actor,
     Citation,
@@ -122,11 +123,21 @@ class Conversations(Base):
         files: Sequence[StoredFile] = (),
         backend: str | None = None,
         key: str | None = None,
+        schema: Mapping[str, Any] | None = None,
     ) -> TurnRecord:
-        """Ask `text` at the end of the branch on show. Raises EmptyMessage, MessageTooLong, TurnRunning."""
+        """Ask `text` at the end of the branch on show. With a JSON `schema` the answer is data that follows it.
+        Raises EmptyMessage, MessageTooLong, TurnRunning, InputError for a tool's call that is written wrongly."""
         access.require(actor, "chat")
-        ask = Ask(parts=self._question(text, files), at_end=True, backend=backend, key=key)
+        ask = Ask(parts=self._question(text, files), at_end=True, backend=backend, key=key, schema=schema)
         return self._asking.ask(actor, thread_id, ask)
+
+    def slash_commands(
+        self, actor: Actor, persona_id: UUID, backend: str | None = None
+    ) -> tuple[list[slash.Command], str]:
+        """The persona's tools as a person may call them with a slash, and why the model that would answer in a
+        thread with this `backend` calls none itself ("" when it does)."""
+        access.require(actor, "chat")
+        return self._asking.commands(persona_rows.get(self._db, persona_id), backend)
 
     def edit(self, actor: Actor, message_id: UUID, text: str, *, backend: str | None = None) -> TurnRecord:
         """Ask `text` instead of the question `message_id`, as a branch beside it; its files go along."""
