@@ -31,6 +31,7 @@ _PATHS = (
     "/threads/{thread_id}/runs/{run_id}/submit_tool_outputs",
     "/vector_stores",
     "/vector_stores/{vector_store_id}/files",
+    "/vector_stores/{vector_store_id}/file_batches",
 )
 _WORDS = frozenset({"description", "example", "examples", "title", "externalDocs", "deprecated", "default"})
 _OPENAPI = frozenset({"nullable", "discriminator", "$recursiveAnchor"})
