@@ -1,8 +1,9 @@
 """The events of a stream as plain dicts, read as leniently as real servers write them.
 
 Format: server-sent events (WHATWG HTML, 9.2.6). Invariant: one dict an event, in the order they came; an
-event that is no JSON object, or larger than MOST, ends the stream as MalformedStream. More lenient than
-the format: an event's name may stand apart from its data, and a bare line of JSON counts as data.
+event that is no JSON object, or larger than MOST, ends the stream as MalformedStream, and no more than
+about MOST is ever held. A stream that ends within an event was cut. More lenient than the format: an
+event's name may stand apart from its data, and JSON may stand bare, on one line or printed over several.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from coach_core.errors import MalformedStream
+from coach_core.errors import MalformedStream, StreamCut
 
 #: Bytes of one event. A generated image comes as one event; nothing of a conversation is larger.
 MOST = 32 * 1024 * 1024
 _DONE = b"[DONE]"
+_BOM = b"\xef\xbb\xbf"
+_END = b""  # of an event: a blank line
 
 
 class Frames:
@@ -30,74 +33,94 @@ class Frames:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         name = b""
         data: list[bytes] = []
+        bare = False  # what is gathered is JSON without `data:`
         size = 0
         for line in self._lines():
             if line.startswith(b"data:"):
-                value = line[6:] if line[5:6] == b" " else line[5:]
-                size += len(value)
-                if size > self._most:
-                    raise self._damaged("an event that is too large")
-                data.append(value)
-            elif not line:
+                data.append(line[6:] if line[5:6] == b" " else line[5:])
+                bare = False
+            elif line == _END:
                 if data:
                     yield from self._parsed(name, data)
                     if self.finished:
                         return
                     name, data, size = b"", [], 0
-            elif line.startswith(b"event:"):
+                continue
+            elif line.startswith(b"event:") and not bare:
                 name = line[6:].strip()
-            elif line[:1] == b"{":
+                continue
+            elif bare or (line[:1] == b"{" and not data):
                 data.append(line)
-        if data:  # the last blank line is missing: what came is whole or it does not parse
-            yield from self._parsed(name, data)
+                bare = True
+            else:
+                continue
+            size += len(line) + 1
+            if size > self._most:
+                raise self._too_large()
+            if bare and line[:1] in b"{}" and (value := _json(b"\n".join(data))) is not None:
+                yield self._named(name, value)
+                name, data, size, bare = b"", [], 0, False
+        if data:
+            yield from self._parsed(name, data, cut=True)
 
     def _lines(self) -> Iterator[bytes]:
         """Lines without their ends (LF, CRLF or CR), however the network cut them."""
+        lines = self._raw_lines()
+        for first in lines:
+            yield first.removeprefix(_BOM)
+            break
+        yield from lines
+
+    def _raw_lines(self) -> Iterator[bytes]:
         rest: list[bytes] = []
         held = 0
-        first = True
         for chunk in self._chunks:
-            if first:
-                chunk, first = chunk.removeprefix(b"\xef\xbb\xbf"), False
-            if b"\n" not in chunk and b"\r" not in chunk:
-                held += len(chunk)
-                if held > self._most:
-                    raise self._damaged("an event that is too large")
-                rest.append(chunk)
-                continue
-            lines = (b"".join(rest) + chunk).splitlines(keepends=True)
-            rest, held = [], 0
-            if not lines[-1].endswith(b"\n"):  # a lone CR may be half of a CRLF
-                rest, held = [lines.pop()], len(lines[-1]) if lines else 0
-            for line in lines:
-                yield line.rstrip(b"\r\n")
-        if rest:
-            yield b"".join(rest).rstrip(b"\r\n")
-            yield b""
+            rest.append(chunk)
+            held += len(chunk)
+            if b"\n" in chunk or b"\r" in chunk:
+                lines = b"".join(rest).splitlines(keepends=True)
+                rest = [] if lines[-1].endswith(b"\n") else [lines.pop()]  # a lone CR may be half of a CRLF
+                held = sum(map(len, rest))
+                for line in lines:
+                    yield line.rstrip(b"\r\n")
+            if held > self._most:
+                raise self._too_large()
+        yield from b"".join(rest).splitlines()
 
-    def _parsed(self, name: bytes, data: list[bytes]) -> Iterator[dict[str, Any]]:
+    def _parsed(self, name: bytes, data: list[bytes], *, cut: bool = False) -> Iterator[dict[str, Any]]:
         text = data[0] if len(data) == 1 else b"\n".join(data)
         if text[:6] == _DONE:
             self.finished = True
             return
         if not text.strip():
             return
-        try:
-            values = [json.loads(text)]
-        except ValueError:
-            values = [self._each(line) for line in data] if len(data) > 1 else [self._each(text)]
-        for value in values:
-            if not isinstance(value, dict):
-                raise self._damaged("something that is no event")
-            if name and "type" not in value:
-                value["type"] = name.decode("utf-8", "replace")
-            yield value
+        if (value := _json(text)) is not None:
+            yield self._named(name, value)
+        elif len(data) > 1:  # one event a line
+            for line in data:
+                yield from self._parsed(name, [line], cut=cut)
+        elif cut:
+            raise StreamCut(f"The line to {self._host} was cut. What had arrived is kept; press Continue.")
+        else:
+            raise self._damaged("something damaged")
 
-    def _each(self, line: bytes) -> Any:
-        try:
-            return json.loads(line)
-        except ValueError as error:
-            raise self._damaged("something damaged") from error
+    def _named(self, name: bytes, value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise self._damaged("something that is no event")
+        if name and "type" not in value:
+            value["type"] = name.decode("utf-8", "replace")
+        return value
+
+    def _too_large(self) -> MalformedStream:
+        return self._damaged("an event that is too large")
 
     def _damaged(self, what: str) -> MalformedStream:
         return MalformedStream(f"{self._host} sent {what}. What had arrived is kept; press Continue.")
+
+
+def _json(text: bytes) -> Any:
+    """The value, or None where it is no JSON (and for null, which is no event either)."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
