@@ -18,4 +18,10 @@ def _encoding() -> Any:
 
 def count(text: str) -> int:
     """How many tokens `text` has. For other vendors' models an estimate, mostly within 15 %."""
-    return len(_encoding().encode(text, disallowed_special=())) if text else 0
+    if not text:
+        return 0
+    try:
+        return len(_encoding().encode(text, disallowed_special=()))
+    except TypeError:  # half a surrogate pair, as a server may cut one in two
+        whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        return len(_encoding().encode(whole, disallowed_special=()))

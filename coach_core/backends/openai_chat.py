@@ -186,6 +186,7 @@ class _Gathered:
     refused: bool = False
     completion_id: str = ""
     thought: list[str] = field(default_factory=list)
+    _placed: dict[int, int] = field(default_factory=dict)  # a server's index -> the call's place here
 
     def take(self, chunk: Mapping[str, Any]) -> Iterator[Event]:
         if fault := fault_in(chunk, self.endpoint):
@@ -200,7 +201,8 @@ class _Gathered:
                 raise fault
             if reason := choice.get("finish_reason"):
                 self.finish = _REASONS.get(str(reason).lower(), str(reason))
-            if delta := choice.get("delta") or choice.get("message"):
+            whole = chunk.get("object") == "chat.completion" and choice.get("message")  # Perplexity tells both
+            if delta := whole or choice.get("delta") or choice.get("message"):
                 yield from self._delta(delta)
 
     def _delta(self, delta: Mapping[str, Any]) -> Iterator[Event]:
@@ -244,11 +246,16 @@ class _Gathered:
         index = piece.get("index")
         if index is None:  # some servers leave it out: a new id begins a new call
             index = len(self.calls) if piece.get("id") or not self.calls else len(self.calls) - 1
-        call = self.calls.setdefault(index, _Fragment())
+        custom = piece.get("custom")
+        function = piece.get("function") or custom
+        call = self.calls.get(self._placed.get(index, index))
+        if call and call.call_id and piece.get("id") not in {None, "", call.call_id} and (function or {}).get("name"):
+            self._placed[index] = len(self.calls)  # Ollama and Gemini give every call the same index
+        call = self.calls.setdefault(self._placed.setdefault(index, index), _Fragment())
         call.call_id = call.call_id or piece.get("id") or ""
-        if custom := piece.get("custom"):
+        if custom:
             call.custom = True
-        if function := piece.get("function") or custom:
+        if function:
             call.name = call.name or function.get("name") or ""
             told = function.get("arguments") or function.get("input") or ""
             call.arguments += told if isinstance(told, str) else json.dumps(told)
@@ -305,7 +312,7 @@ def usage_of(usage: Mapping[str, Any]) -> Usage:
         input_tokens=usage.get("prompt_tokens") or 0,
         output_tokens=usage.get("completion_tokens") or 0,
         cached_tokens=told.get("cached_tokens") or usage.get("prompt_cache_hit_tokens") or 0,
-        reasoning_tokens=answered.get("reasoning_tokens") or 0,
+        reasoning_tokens=answered.get("reasoning_tokens") or usage.get("reasoning_tokens") or 0,
     )
 
 

@@ -80,7 +80,9 @@ class Gathered:
             case "response.reasoning_summary_text.delta" | "response.reasoning_text.delta":
                 yield from self._reasoning(event)
             case "response.output_item.done":
-                yield from self._item(event.get("item") or {})
+                item = event.get("item") or {}
+                yield from self._message(event.get("output_index"), item)
+                yield from self._item(item)
             case "response.completed" | "response.incomplete":
                 self.response = response = event.get("response") or {}
                 if kind == "response.incomplete":
@@ -191,10 +193,16 @@ class Gathered:
         """What a server that sends few events, or none, tells only at the end."""
         told_before = self.spoken
         for index, item in enumerate(output):
-            if item.get("type") == "message" and not told_before:
-                for number, content in enumerate(item.get("content") or ()):
-                    yield from self._content((index, number), content)
+            if not told_before:
+                yield from self._message(index, item)
             yield from self._item(item)
+
+    def _message(self, index: Any, item: Mapping[str, Any]) -> Iterator[Event]:
+        """A message told whole, unless its pieces have come."""
+        told = any(place[0] == index or None in (place[0], index) for place in self._texts)
+        if item.get("type") == "message" and not told:
+            for number, content in enumerate(item.get("content") or ()):
+                yield from self._content((index, number), content)
 
     def _content(self, place: Any, content: Mapping[str, Any]) -> Iterator[Event]:
         if refusal := content.get("refusal"):
