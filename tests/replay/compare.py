@@ -10,7 +10,7 @@ from typing import Any
 
 from coach_core.errors import BackendError
 from coach_core.types import Citation, Event
-from tests.replay.recorded import Called, Cited, Said, json_object
+from tests.replay.recorded import Called, Cited, Said, json_object, without_markers
 
 _SHOWN = 300
 #: Kinds of error whose sentence quotes the server.
@@ -87,7 +87,8 @@ def _quoted(words: str, sentence: str) -> bool:
 
 
 def _text(said: Said, got: Got) -> Iterator[Difference]:
-    if got.text not in {"\n\n".join(said.texts), said.text}:
+    told = {"\n\n".join(said.texts), said.text}
+    if got.text not in told and got.text not in {without_markers(text) for text in told}:
         yield Difference("text", *_around("\n\n".join(said.texts), got.text))
 
 

@@ -18,6 +18,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 _ENDINGS = (".jsonl", ".ndjson", ".json", ".chunks.txt")
 _SSE_FIELDS = ("data:", "event:", "id:", "retry:", ":")
+_KEYS = {"requestbody": "request_body", "responsebody": "response_body", "responseheaders": "response_headers",
+         "statuscode": "status", "requesturi": "url", "requestmethod": "method"}  # fmt: skip
 _STATUS = {"insufficient_quota": 429, "rate_limit_exceeded": 429, "invalid_api_key": 401, "model_not_found": 404}
 
 
@@ -110,9 +112,10 @@ def _alone(path: Path, body: str, sse: bool, status: int) -> Exchange:
 
 
 def _is_exchange(value: Any) -> bool:
-    return isinstance(value, dict) and ("response_body" in value or "response" in value) and not (
-        value.get("object") == "response" or str(value.get("type", "")).startswith("response.")
-    )  # fmt: skip
+    """Whether it holds a response, and is not one itself."""
+    if not isinstance(value, dict) or "object" in value or str(value.get("type", "")).startswith("response."):
+        return False
+    return any(k.lower().replace("_", "").replace("-", "") in {"responsebody", "response"} for k in value)
 
 
 def _exchange(path: Path, line: int, value: Any) -> Exchange | Unreadable:
@@ -150,14 +153,13 @@ def _exchange(path: Path, line: int, value: Any) -> Exchange | Unreadable:
 def _flat(value: Mapping[str, Any]) -> dict[str, Any]:
     """The keys of the format, also where request and response are objects of their own."""
     request, response = value.get("request"), value.get("response")
-    out = {k.lower().replace("-", "_"): v for k, v in value.items()}
+    out = {_KEYS.get(k.lower().replace("-", "").replace("_", ""), k): v for k, v in value.items()}
     if isinstance(request, dict):
         out |= {k: v for k, v in request.items() if k not in out} | {"request_body": request.get("body")}
     if isinstance(response, dict):
         status = response.get("status") or response.get("status_code")
         out |= {"status": status.get("code") if isinstance(status, dict) else status}
         out |= {"response_body": response.get("body"), "response_headers": response.get("headers")}
-    out.setdefault("status", out.get("status_code"))
     return out
 
 
@@ -197,6 +199,8 @@ def _body(value: Any) -> str | Unreadable:
             return _text(value)
         case {"string": inner} | {"text": inner} | {"base64": inner} | {"base64_string": inner} if len(value) <= 2:
             return _body(inner)
+        case [str(), *_]:  # lines of a text, with or without their ends
+            return _text(("" if value[0].endswith("\n") else "\n").join(str(v) for v in value))
         case [{"type": str()} | {"choices": _}, *_] | [{"data": _}, *_]:
             return "".join(f"data: {json.dumps(v.get('data', v) if isinstance(v, dict) else v)}\n\n" for v in value)
         case _:

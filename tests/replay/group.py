@@ -91,7 +91,11 @@ class CreateStage:
 
 
 def served(exchange: Exchange) -> Served:
-    return Served(exchange.body, exchange.status, exchange.headers, exchange.sse)
+    """The answer as it was, under a type that its body has: recorders do not always keep the type."""
+    headers = dict(exchange.headers)
+    if exchange.sse and "json" in headers.get("content-type", ""):
+        headers["content-type"] = "text/event-stream"
+    return Served(exchange.body, exchange.status, headers, exchange.sse)
 
 
 def _from(body: str, after: int) -> str:

@@ -6,10 +6,12 @@ conversation, with what it said itself in `done.ids`. All it sends is held again
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import unquote
 
 from coach_core.backends import Backend, Endpoint, Request, build
 from coach_core.types import Event
@@ -230,9 +232,13 @@ def bodies(
         yield Difference("the body offers the same", missing, "not there, or another")
     if exchange.query and dict(exchange.query) != dict(first.query):
         yield Difference("query", dict(exchange.query), dict(first.query))
-    if exchange.path and first.path != exchange.path.rstrip("/"):
+    if exchange.path and _plain(first.path) != _plain(exchange.path):
         yield Difference("path", exchange.path, first.path)
     if bool(exchange.sse) != bool(isinstance(first.body, dict) and first.body.get("stream")) and exchange.status < 400:
         yield Difference("stream", exchange.sse, not exchange.sse)
     for beyond in stage.beyond:
         yield Difference("asks no more than the recording", "", beyond)
+
+
+def _plain(path: str) -> str:
+    return re.sub("/+", "/", unquote(path)).rstrip("/")

@@ -46,7 +46,8 @@ _WORDS = (
     (re.compile(r"maximum context length|context (?:length|window|size)|prompt is too long", re.I), "context_too_long"),
     (re.compile(r"without its required (?:following|preceding)|no tool output found", re.I), "state_lost"),
 )
-_MARKER = re.compile(r"【[^】]{0,80}】|\ue200[^\ue201]{0,200}\ue201")
+_MARKER = re.compile(r"[ \t]*【(?:\d+:\d+|[^】\n]*†)[^】\n]*】|\ue200[^\ue201]{0,200}\ue201")
+_MADE = re.compile(r"\[([^\]\n]*)\]\(sandbox:[^)\s]*\)|sandbox:(?:/[\w.-]+)*/([\w.-]*\w)")
 _FINISH = dict.fromkeys(("max_tokens", "model_length", "max_output_tokens"), "length") | dict.fromkeys(
     ("function_call", "tool_calls", "end_turn", "eos", "eos_token", "stop_sequence"), "stop"
 )
@@ -187,8 +188,8 @@ def error_of(error: dict[str, Any], status: int = 0) -> Said:
 
 
 def without_markers(text: str) -> str:
-    """The text as a person should see it: the places of citations cut out."""
-    return _MARKER.sub("", text)
+    """The text as a person should see it: the marks of citations cut out, files that were made by their names."""
+    return _MADE.sub(lambda m: m[1] or m[2] or "", _MARKER.sub("", text))
 
 
 def cited_of(annotation: dict[str, Any]) -> Cited | None:

@@ -20,7 +20,6 @@ from tests.replay.recorded import (
     frames_of,
     json_object,
     list_of,
-    without_markers,
 )
 
 
@@ -29,21 +28,23 @@ def said_in_chat(exchange: Exchange) -> Said:
         return failed
     if not exchange.sse:
         value = json_object(exchange.body) or {}
-        return _ended(_Told(value, "message"), whole=True)
+        if error := _error_in(value):
+            return error_of(error if isinstance(error, dict) else {"message": str(error)})
+        told = _Told(value, "message")
+        return _ended(told) if told.finish or told.said else _broken(told, {"stream_cut", "not_an_api"})
     stream = frames_of(exchange.body)
     told = _Told({}, "delta")
     for frame in stream.frames:
         if frame.data is None:
             return _broken(told, {"malformed_stream", "stream_cut"})
-        if frame.data.get("error") and not frame.data.get("choices"):
-            error = frame.data["error"]
+        if error := _error_in(frame.data):
             said = error_of(error if isinstance(error, dict) else {"message": str(error)})
             said.texts = [told.text]
             return said
         told.take(frame.data)
-    if not told.finish and not (stream.done and (told.text or told.refusal or told.calls)):
+    if not told.finish and not (stream.done and told.said):
         return _broken(told, {"stream_cut"})
-    return _ended(told, whole=False)
+    return _ended(told)
 
 
 class _Told:
@@ -57,8 +58,13 @@ class _Told:
         self.usage: dict[str, Any] | None = None
         self.annotations: list[dict[str, Any]] = []
         self.calls: dict[Any, list[str]] = {}
+        self.same_index = ""
         if value:
             self.take(value)
+
+    @property
+    def said(self) -> bool:
+        return bool(self.text or self.refusal or self.calls)
 
     def take(self, value: dict[str, Any]) -> None:
         groq = value.get("x_groq")
@@ -88,6 +94,11 @@ class _Told:
         key = piece.get("index")
         if key is None:
             key = f"{len(self.calls)}" if piece.get("id") or not self.calls else list(self.calls)[-1]
+        if key in self.calls and piece.get("id") not in {None, "", self.calls[key][0]} and self.calls[key][0]:
+            key = f"{key}+{len(self.calls)}"  # a server that gives every call the same index
+            self.same_index = key
+        elif not piece.get("id") and self.same_index.startswith(f"{key}+"):
+            key = self.same_index
         call = self.calls.setdefault(key, ["", "", ""])
         custom = piece.get("custom") if isinstance(piece.get("custom"), dict) else None
         function = piece.get("function") if isinstance(piece.get("function"), dict) else custom or {}
@@ -102,6 +113,12 @@ class _Told:
             call[2] += json.dumps({"input": custom.get("input") or ""})
 
 
+def _error_in(value: dict[str, Any]) -> Any:
+    """The error of an event, or of its first choice."""
+    choice = next(list_of(value.get("choices")), {})
+    return value.get("error") or choice.get("error")
+
+
 def _texts(content: Any) -> Iterator[str]:
     if isinstance(content, str):
         yield content
@@ -114,11 +131,11 @@ def _broken(told: _Told, kinds: set[str]) -> Said:
     return Said([told.text + told.refusal], end="cut", errors=frozenset(kinds))
 
 
-def _ended(told: _Told, *, whole: bool) -> Said:
+def _ended(told: _Told) -> Said:
     finish = finish_of(told.finish)
     calls = [Called(*call) for call in told.calls.values() if call[1]]
     said = Said(
-        [without_markers(told.text) + told.refusal],
+        [told.text + told.refusal],
         calls,
         [cited for a in told.annotations if (cited := cited_of(a))],
         _tokens(told.usage),

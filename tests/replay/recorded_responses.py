@@ -20,7 +20,6 @@ from tests.replay.recorded import (
     frames_of,
     json_object,
     list_of,
-    without_markers,
 )
 
 _LAST = {"response.completed", "response.incomplete", "response.failed", "response.cancelled"}
@@ -52,12 +51,14 @@ class _Streamed:
 
     def __init__(self) -> None:
         self.id = ""
+        self.last = ""
         self.deltas: dict[tuple[int, int], str] = {}
         self.refused = False
         self.items: dict[int, dict[str, Any]] = {}
         self.annotations: list[dict[str, Any]] = []
 
     def take(self, kind: str, data: dict[str, Any]) -> None:
+        self.last = kind
         response = data.get("response")
         if isinstance(response, dict):
             self.id = str(response.get("id") or self.id)
@@ -89,9 +90,9 @@ class _Streamed:
     def ended(self, data: dict[str, Any]) -> Said:
         response = data.get("response") if isinstance(data.get("response"), dict) else {}
         output = list(list_of(response.get("output"))) or [item for _, item in sorted(self.items.items())]
-        said = _whole({"status": data["type"].removeprefix("response."), **response, "output": output})
+        said = _whole({"status": self.last.removeprefix("response."), **response, "output": output})
         if self.deltas:
-            said.texts = _texts_by_item({place: without_markers(text) for place, text in self.deltas.items()})
+            said.texts = _texts_by_item(self.deltas)
         if not said.cited:
             said.cited = _cited(self.annotations)
         if said.end == "completed":
@@ -143,7 +144,7 @@ def _with_end(said: Said, response: dict[str, Any], refused: bool) -> Said:
 def _text(part: dict[str, Any]) -> str:
     if part.get("type") == "refusal":
         return str(part.get("refusal") or "")
-    return without_markers(str(part.get("text") or ""))
+    return str(part.get("text") or "")
 
 
 def _calls(output: list[dict[str, Any]]) -> list[Called]:

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from coach_core.backends import BACKENDS
+from tests.replay.compare import Difference
 from tests.replay.exchanges import Exchange, Unreadable, read
 from tests.replay.group import Group
-from tests.replay.kinds import ASSISTANTS, CHAT, RESPONSES, WIRES, Kind, kind_of
+from tests.replay.kinds import CHAT, RESPONSES, WIRES, Kind, kind_of
 from tests.replay.play import Outcome, Player, play_chat, play_responses
 from tests.replay.server import ReplayServer
+from tests.replay.session_play import play_sessions
 
 OTHER = "other"
 Tell = Callable[[str], None]
@@ -55,15 +57,36 @@ def _played(player: Player, exchanges: list[tuple[Exchange, Kind]]) -> Iterator[
             yield Outcome(exchange, OTHER, kind.why)
         elif kind.wire not in BACKENDS:
             yield Outcome(exchange, kind.wire, f"this app has no {kind.wire}")
-        elif kind.wire == CHAT:
-            yield play_chat(player, exchange, kind)
+        elif not 200 <= exchange.status < 300 and exchange.status < 400:
+            yield Outcome(exchange, kind.wire, f"status {exchange.status}: no answer")
         else:
-            groups.setdefault((kind.wire, exchange.file, exchange.group), []).append((exchange, kind))
-    for (wire, file, name), members in groups.items():
-        if wire == RESPONSES:
-            yield from play_responses(player, Group(members), f"{file} {name}")
-        elif wire == ASSISTANTS:
-            yield from ()
+            # a chat tells everything each time, so that each exchange stands for itself
+            name = f"line {exchange.line}" if kind.wire == CHAT else exchange.group
+            groups.setdefault((kind.wire, exchange.file, name), []).append((exchange, kind))
+    for (_, file, name), members in groups.items():
+        yield from _group(player, members, f"{file} {name}")
+
+
+def _group(player: Player, members: list[tuple[Exchange, Kind]], apart: str) -> Iterator[Outcome]:
+    """The outcomes of a group; what goes wrong in here is told of each exchange that is left."""
+    left = {exchange.line: (exchange, kind) for exchange, kind in members}
+    wire = members[0][1].wire
+    try:
+        for outcome in _outcomes(player, wire, members, apart):
+            left.pop(outcome.exchange.line, None)
+            yield outcome
+    except Exception as error:
+        broken = Difference("this tool", "no fault of its own", f"{type(error).__name__}: {error}")
+        for exchange, _ in left.values():
+            yield Outcome(exchange, wire, differs=(broken,))
+
+
+def _outcomes(player: Player, wire: str, members: list[tuple[Exchange, Kind]], apart: str) -> Iterator[Outcome]:
+    if wire == CHAT:
+        return (play_chat(player, exchange, kind) for exchange, kind in members)
+    if wire == RESPONSES:
+        return play_responses(player, Group(members), apart)
+    return play_sessions(player, members, apart)
 
 
 def _counted(outcomes: list[Outcome]) -> dict[str, Any]:
