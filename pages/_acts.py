@@ -83,7 +83,7 @@ def ask(text: str) -> None:
             persona = chosen_persona(coach.personas(actor), None)
             if persona is None:
                 raise CoachError("There is no persona yet. An admin makes one on the page Personas.")
-            coach.check_question(actor, text, state.get("_files", []))
+            coach.check_question(actor, text, state.get("_files", []), persona.id)
             thread = coach.new_thread(actor, persona.id, backend=state.pop("_backend", None))
         coach.start(actor, thread.id, text, files=state.get("_files", []))
     except CoachError:
@@ -93,6 +93,11 @@ def ask(text: str) -> None:
     st.query_params["thread"] = str(thread.id)
     st.query_params.pop("persona", None)
     st.query_params.pop("message", None)
+
+
+def call_tool(name: str) -> None:
+    """Begin the input with the tool's call; in the browser client.js does it, and keeps what was typed."""
+    state["_draft"] = f"{name} "
 
 
 @safely

@@ -16,7 +16,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from coach_core.types import Citation, Event, Message, Part
-from coach_core.ui import markdown
+from coach_core.ui import drawers, markdown
 from coach_core.ui.shared import escape
 
 RATE = 12  # paints a second at most
@@ -190,7 +190,7 @@ def sources(citations: Sequence[Citation], message_id: UUID, open_: Callable[[st
                 f"{c.number}  {escape(place_of(c))}",
                 key=f"cite-{message_id}-{c.number}",
                 type="tertiary",
-                help="Open the passage",
+                help="What stands there" if c.url else "Open the passage",
                 on_click=open_,
                 args=(f"{message_id}-{c.number}",),
             )
@@ -203,8 +203,11 @@ def _short(text: str, most: int) -> str:
 
 
 def place_of(citation: Citation) -> str:
-    """Title, and page or section: "Session skills, p. 41"."""
-    title = _short(citation.title, 48)
+    """Title, and page, section or host: "Session skills, p. 41"."""
+    title = _short(drawers.name_of(citation), 48)
+    host = markdown.web_host(citation.url)
+    if host and host != title:
+        return f"{title}, {_short(host, 44)}"
     if citation.page is not None:
         return f"{title}, p. {citation.page}"
     if citation.row is not None:

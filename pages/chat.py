@@ -27,6 +27,12 @@ _STATE = {
     "interrupted": "Interrupted. What had arrived is kept.",
     "cancelled": "Stopped.",
 }
+#: Why an answer that came in order is not whole.
+_ENDED = {
+    "length": "The answer reached its greatest length. Continue goes on with it.",
+    "content_filter": "The model's server broke the answer off here.",
+    "tool_rounds": "The tools were used as often as one answer may. What came of them is kept.",
+}
 
 state = st.session_state
 
@@ -156,11 +162,13 @@ def row(thread: Thread, message: Message, busy: bool) -> None:
     """The small machinery under an answer."""
     record = turn_of(message)
     if message.status in _STATE:
-        st.caption(_STATE[message.status])
+        why = _ENDED.get(record.finish_reason, "") if record and record.status == "incomplete" else ""
+        st.caption(why or _STATE[message.status])
     elif message.status == "failed":
         words = record.error_text if record and record.error_text else "The answer failed. Try again."
         st.error(escape(words), icon=":material/error:")
-    if message.status != "complete" and message.text:
+    begun = message.text or any(p.kind == "tool_result" for p in message.parts)
+    if message.status != "complete" and begun:
         st.button(
             "Continue",
             key=f"continue-{message.id}",
@@ -233,8 +241,33 @@ def turn_of(message: Message) -> TurnRecord | None:
     return known[message.id]
 
 
-def composer(running: TurnRecord | None) -> None:
+def commands(persona: Persona | None, thread: Thread | None) -> bool:
+    """The persona's tools as chips; whether there are any."""
+    if persona is None or not persona.draft.tools:
+        return False
+    backend = thread.backend if thread else state.get("_backend")
+    known, why = shared.coach().slash_commands(shared.actor(), persona.id, backend)
+    if not known:
+        return False
+    with st.container(key="commands", horizontal=True, vertical_alignment="center", gap="xsmall"):
+        for command in known:
+            st.button(
+                escape(command.name),
+                key=f"command-{command.name[1:]}",
+                icon=":material/build:",
+                type="tertiary",
+                help=f"{escape(command.does)}  \nWrite {escape(command.usage)}",
+                on_click=_acts.call_tool,
+                args=(command.name,),
+            )
+        if why:
+            st.caption(escape(why), width="content")
+    return True
+
+
+def composer(running: TurnRecord | None, persona: Persona | None, thread: Thread | None) -> None:
     with st.bottom:
+        callable_ = commands(persona, thread)
         files: list[StoredFile] = state.get("_files", [])
         if files:
             with st.container(horizontal=True, gap="xsmall", key="files"):
@@ -251,7 +284,7 @@ def composer(running: TurnRecord | None) -> None:
             state[_acts.ASK] = draft
         with st.container(horizontal=True, vertical_alignment="center", gap="small", key="composer"):
             st.chat_input(
-                "Ask, or attach a file",
+                "Ask, or / for a tool" if callable_ else "Ask, or attach a file",
                 key=_acts.ASK,
                 accept_file="multiple",
                 file_type=FILE_TYPES,
@@ -385,7 +418,7 @@ def main() -> None:
             growing = conversation(thread, messages, persona, running is not None)
         elif persona is not None:
             empty(persona)
-    composer(running)
+    composer(running, persona, thread)
     questions = [m.text for m in messages if m.speaker == "user"]
     client.mount(
         thread=str(thread.id) if thread else "new",

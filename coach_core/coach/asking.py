@@ -138,8 +138,7 @@ class Asking:
         persona = persona_rows.get(self._db, thread.persona_id)
         if persona.deleted_at is not None:
             raise PersonaNotFound(f"The persona {persona.name} was deleted. Choose another persona for this thread.")
-        if ask.parts:
-            self._called(messages.plain_text(ask.parts), self._tools(persona.draft))
+        self.check(persona, ask.parts or ())
         limits, infos = self._limits(), self._backends.infos()
         route = self._route(infos, limits, persona, ask.backend, thread.backend)
         first = route.backends[0]
@@ -179,6 +178,10 @@ class Asking:
             endpoint_of=self._backends.endpoint_name,
         )
         return record
+
+    def check(self, persona: Persona, parts: Sequence[Part]) -> None:
+        """Raise InputError when a question calls a tool of the persona's in a way that cannot be run."""
+        self._called(messages.plain_text(parts), self._tools(persona.draft))
 
     def commands(self, persona: Persona, backend: str | None) -> tuple[list[slash.Command], str]:
         """The persona's tools as a person may call them, and why the model that would answer calls none itself."""

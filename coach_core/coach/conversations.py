@@ -109,10 +109,14 @@ class Conversations(Base):
         access.require(actor, "threads")
         messages.set_feedback(self._db, actor, message_id, max(-1, min(1, value)), clean_text(reason)[:2000])
 
-    def check_question(self, actor: Actor, text: str, files: Sequence[StoredFile] = ()) -> None:
+    def check_question(
+        self, actor: Actor, text: str, files: Sequence[StoredFile] = (), persona_id: UUID | None = None
+    ) -> None:
         """Raise what `start` would say of the question itself, before there is a thread for it."""
         access.require(actor, "chat")
-        self._question(text, files)
+        parts = self._question(text, files)
+        if persona_id is not None:
+            self._asking.check(persona_rows.get(self._db, persona_id), parts)
 
     def start(
         self,

@@ -32,16 +32,22 @@ def markdown(
             out.append("Attached:\n\n" + "\n".join(files))
         cited = citations.get(message.id) or ()
         if cited:
-            out.append("Sources:\n\n" + "\n".join(f"{c.number}. {place(c)}\n   > {_one_line(c.text)}" for c in cited))
+            out.append("Sources:\n\n" + "\n".join(_source(c) for c in cited))
     return "\n\n".join(out) + "\n"
 
 
+def _source(citation: Citation) -> str:
+    quote = f"\n   > {_one_line(citation.text)}" if citation.text.strip() else ""
+    return f"{citation.number}. {place(citation)}{quote}"
+
+
 def place(citation: Citation) -> str:
-    """Where a citation points: title, section, page, row, as a person reads it."""
-    parts = [citation.title, citation.within]
+    """Where a citation points: title, section, page, row or address, as a person reads it."""
+    parts = [_one_line(citation.title), citation.within]
     parts += [f"p. {citation.page}"] if citation.page is not None else []
     parts += [f"row {citation.row}"] if citation.row is not None else []
-    return ", ".join(p for p in parts if p)
+    parts += [citation.url] if citation.url else []
+    return ", ".join(p for p in parts if p) or "a source without a name"
 
 
 def as_json(

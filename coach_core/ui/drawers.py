@@ -13,7 +13,7 @@ import streamlit as st
 
 from coach_core.errors import CoachError, NotFound
 from coach_core.types import Citation, StoredFile, TurnRecord
-from coach_core.ui import shared, widgets
+from coach_core.ui import markdown, marks, shared, widgets
 from coach_core.ui.shared import escape
 
 #: characters shown of the page before and after a passage: little before, so that the mark is in sight
@@ -28,10 +28,14 @@ _PARTS = {
 
 
 def passage(citation: Citation, on_close: Callable[[], None]) -> None:
-    """The passage behind [n], marked inside its page or section."""
+    """The passage behind [n], marked inside its page or section; a page of the web by its address."""
+    title = f"{citation.number}  {escape(name_of(citation))}"
 
-    @st.dialog(f"{citation.number}  {escape(citation.title)}", position="right", width="medium", on_dismiss=on_close)
+    @st.dialog(title, position="right", width="medium", on_dismiss=on_close)
     def drawer() -> None:
+        if citation.url or citation.document_id is None:
+            _elsewhere(citation)
+            return
         where = [citation.within] if citation.within else []
         where += [f"page {citation.page}"] if citation.page is not None else []
         where += [f"row {citation.row}"] if citation.row is not None else []
@@ -48,8 +52,32 @@ def passage(citation: Citation, on_close: Callable[[], None]) -> None:
     drawer()
 
 
+def name_of(citation: Citation) -> str:
+    """What a source is called: its title, else where it is."""
+    return " ".join(citation.title.split()) or markdown.web_host(citation.url) or "Source"
+
+
+def _elsewhere(citation: Citation) -> None:
+    """A source that is not a document of ours: a page of the web, or a file that the API keeps."""
+    host = markdown.web_host(citation.url)
+    if citation.url:
+        st.caption("A page of the web that the model's API cites.")
+        address = citation.url if len(citation.url) <= 300 else f"{citation.url[:299]}…"
+        st.markdown(f":gray[{marks.plain(address)}]")
+    elif citation.external_id:
+        st.caption("From a file kept at the model's API, which is not in the library here.")
+    if citation.text.strip():
+        _marked("", citation, "")
+    else:
+        st.caption("Which words of it the answer rests on was not told.")
+    if host:
+        st.link_button(f"Open {escape(host)}", citation.url, icon=":material/open_in_new:")
+
+
 def why(citation: Citation) -> str:
     """The score in words, and how each side of the search ranked the passage."""
+    if not citation.score and not citation.rank_words and not citation.rank_meaning:
+        return "The model's API searched its copy of this document and cites it."
     ranks = [
         f"{_ordinal(citation.rank_words)} by its words" if citation.rank_words else "not found by its words",
         f"{_ordinal(citation.rank_meaning)} by its meaning" if citation.rank_meaning else "not found by its meaning",
@@ -185,6 +213,8 @@ def _rows(record: TurnRecord, cited: int) -> None:
         ("Attempts", str(record.attempts or 1)),
         ("Passages cited", str(cited)),
     ]
+    if record.endpoint:
+        rows.insert(0, ("Asked", record.endpoint.replace("@", " at ")))
     if record.finish_reason:
         rows.append(("Ended by", record.finish_reason))
     st.markdown("| | |\n|:--|--:|\n" + "\n".join(f"| {escape(a)} | {escape(b)} |" for a, b in rows))

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from coach_core import errors
+from coach_core.tools import slash
 from coach_core.types import (
     Actor,
     BackendInfo,
@@ -180,7 +181,15 @@ class FakeCoach:
         self.all_messages[message_id] = dataclasses.replace(message, feedback=value, feedback_reason=reason)
 
     # -- turns
-    def check_question(self, actor: Actor, text: str, files: Sequence[StoredFile] = ()) -> None:
+    def slash_commands(
+        self, actor: Actor, persona_id: UUID, backend: str | None = None
+    ) -> tuple[list[slash.Command], str]:
+        why = "Chat Completions API uses no tools by itself: call them here." if backend == "openai_chat" else ""
+        return [slash.Command("/search_documents", "/search_documents QUERY", "Search the documents.")], why
+
+    def check_question(
+        self, actor: Actor, text: str, files: Sequence[StoredFile] = (), persona_id: UUID | None = None
+    ) -> None:
         if not text.strip() and not files:
             raise errors.EmptyMessage
         if len(text) > 50_000:

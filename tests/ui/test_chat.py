@@ -12,8 +12,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from coach_core import errors
-from coach_core.types import Event, new_id
-from coach_core.ui import drawers, shared
+from coach_core.types import Citation, Event, Part, new_id
+from coach_core.ui import drawers, marks, shared
 from pages import _draw
 from tests.ui.fake_coach import CITATION, FakeCoach, answer
 
@@ -190,6 +190,44 @@ def test_a_passage_of_an_attached_file_leads_to_the_file(fake: FakeCoach) -> Non
     assert "Open file" in [b.proto.label for b in at.get("download_button")]
 
 
+WEB = Citation(2, "How *sleep* works", "Adults need seven hours.", url="https://health.example/sleep?a=1")
+
+
+def links(at: AppTest) -> list[tuple[str, str]]:
+    return [(b.proto.label, b.proto.url) for b in at.get("link_button")]
+
+
+def test_a_page_of_the_web_is_named_with_its_host_and_opens_there(fake: FakeCoach) -> None:
+    thread, reply = asked(fake, events=answer("See [1] and [2].", citations=[CITATION, WEB]))
+    at = open_chat(thread=str(thread))
+    button = at.button(key=f"cite-{reply}-2")
+    assert button.label == f"2  {shared.escape('How *sleep* works, health.example')}"
+    button.click().run()
+    assert not at.exception
+    assert links(at) == [(f"Open {shared.escape('health.example')}", WEB.url)]
+    assert any(marks.plain(WEB.url) in t for t in texts(at)), "the address is shown as plain text"
+    assert f":blue-background[{shared.escape(WEB.text)}]" in texts(at)
+    assert "Why this passage" not in [h.value for h in at.subheader]
+
+
+@pytest.mark.parametrize(
+    ("citation", "label"),
+    [
+        (Citation(1, url="javascript:alert(1)"), "Source"),
+        (Citation(1, url="https://user@evil.example/"), "Source"),
+        (Citation(1, "Handbook.pdf", external_id="file-9"), "Handbook.pdf"),
+        (Citation(1, text="Only words."), "Source"),
+        (Citation(1, url="https://health.example/"), "health.example"),
+    ],
+)
+def test_a_source_with_little_known_of_it_opens_too(fake: FakeCoach, citation: Citation, label: str) -> None:
+    thread, reply = asked(fake, events=answer("See [1].", citations=[citation]))
+    at = open_chat(thread=str(thread), cite=f"{reply}-1")
+    assert not at.exception
+    assert at.button(key=f"cite-{reply}-1").label == f"1  {shared.escape(label)}"
+    assert [url for _, url in links(at)] == (["https://health.example/"] if "health" in citation.url else [])
+
+
 def test_scores_and_ranks_are_said_in_words() -> None:
     said = drawers.why(dataclasses.replace(CITATION, score=0.4, rank_words=None, rank_meaning=22))
     assert said == "Further off: not found by its words, 22nd by its meaning."
@@ -252,6 +290,79 @@ def test_a_failed_answer_says_why(fake: FakeCoach) -> None:
     thread, _ = asked(fake, events=held(Event("error", error="auth_failed", text=errors.AuthFailed().sentence)))
     at = open_chat(thread=str(thread))
     assert [e.value for e in at.error] == [shared.escape(errors.AuthFailed().sentence)]
+
+
+BROKEN = [
+    errors.RateLimited, errors.TokenTimeout, errors.StreamCut, errors.MalformedStream, errors.Overloaded,
+    errors.ServerFailed, errors.Unreachable,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("error", BROKEN, ids=lambda e: e.__name__)
+def test_a_broken_answer_keeps_its_words_says_why_and_goes_on(
+    fake: FakeCoach, error: type[errors.BackendError]
+) -> None:
+    broken = held(Event("text", text="Half"), Event("error", error=error().kind, text=error().sentence))
+    thread, reply = asked(fake, events=broken)
+    at = open_chat(thread=str(thread))
+    assert texts(at)[-1] == "Half" and [e.value for e in at.error] == [shared.escape(error().sentence)]
+    assert at.button(key=f"again-{reply}")
+    fake.script = [answer(" and whole.")]
+    at.button(key=f"continue-{reply}").click().run()
+    assert texts(at)[-1] == "Half and whole." and not at.error
+
+
+def test_tools_that_ran_are_gone_on_with_too(fake: FakeCoach) -> None:
+    thread, reply = asked(fake, events=held(Event("error", error="overloaded", text="Later.")))
+    assert not [b for b in open_chat(thread=str(thread)).button if b.key == f"continue-{reply}"], (
+        "nothing to go on with"
+    )
+    parts = (Part("tool_call", call_id="c", name="look", arguments={}), Part("tool_result", "x", call_id="c"))
+    fake.all_messages[reply] = dataclasses.replace(fake.all_messages[reply], parts=parts)
+    at = open_chat(thread=str(thread))
+    at.button(key=f"continue-{reply}").click().run()
+    assert ("resume", reply) in fake.calls
+
+
+@pytest.mark.parametrize(
+    ("reason", "says"), [("length", "greatest length"), ("content_filter", "broke the answer off"), ("", "Interrupted")]
+)
+def test_an_answer_that_is_not_whole_says_why(fake: FakeCoach, reason: str, says: str) -> None:
+    thread, reply = asked(fake, events=answer("Half", status="incomplete"))
+    fake.all_messages[reply] = dataclasses.replace(fake.all_messages[reply], status="interrupted")
+    turn = fake.turn_of(fake.owner(), reply)
+    assert turn is not None
+    fake.turns[turn.id] = dataclasses.replace(turn, finish_reason=reason)
+    at = open_chat(thread=str(thread))
+    assert any(says in c.value for c in at.caption) and at.button(key=f"continue-{reply}")
+
+
+# -- tools called by hand ------------------------------------------------------------------------------
+
+
+def with_tools(fake: FakeCoach) -> None:
+    first = fake.all_personas[0]
+    fake.all_personas[0] = dataclasses.replace(
+        first, draft=dataclasses.replace(first.draft, tools=("search_documents",))
+    )
+
+
+def test_tools_are_chips_above_the_input(fake: FakeCoach) -> None:
+    assert not [b for b in open_chat().button if (b.key or "").startswith("command-")], "this persona has none"
+    with_tools(fake)
+    at = open_chat()
+    chip = at.button(key="command-search_documents")
+    assert chip.label == shared.escape("/search_documents") and "QUERY" in chip.help
+    assert at.chat_input[0].placeholder == "Ask, or / for a tool"
+    chip.click().run()
+    assert at.chat_input[0].proto.value == "/search_documents "
+
+
+def test_a_model_that_takes_no_tools_says_so_beside_them(fake: FakeCoach) -> None:
+    with_tools(fake)
+    thread, _ = asked(fake)
+    fake.set_backend(fake.owner(), thread, "openai_chat")
+    assert any("uses no tools by itself" in c.value for c in open_chat(thread=str(thread)).caption)
 
 
 def test_how_an_answer_came_about(fake: FakeCoach) -> None:

@@ -73,6 +73,16 @@ function onClick(event) {
     page.send("cite", link.getAttribute("href").slice("#cite-".length))
     return
   }
+  const chip = event.target.closest?.('[class*="st-key-command-"]')
+  if (chip && event.target.closest("button") && field()) {
+    event.preventDefault()
+    event.stopPropagation()
+    const name = [...chip.classList].find((c) => c.startsWith("st-key-command-")).slice("st-key-command-".length)
+    const typed = field().value.replace(/^\s*\/[\w-]*[ \t]*/, "")
+    fill(`/${name} ${typed}`, true)
+    field().focus()
+    return
+  }
   const button = event.target.closest?.('[class*="st-key-copy-"] button')
   if (button) {
     event.preventDefault()
