@@ -116,11 +116,12 @@ class Usage:
 class Event:
     """One step of a turn. `seq` counts 1, 2, 3 ... within the turn; a backend leaves it 0.
 
-    start: backend, model, arm. text, reasoning: text. tool_call: call_id, name, arguments (whole).
+    start: backend, model, arm, arguments (what it is asked with: endpoint, wire, parameters ...).
+    text, reasoning: text. tool_call: call_id, name, arguments (whole).
     tool_result: call_id, name, text, error. citation: citation. notice: source, text.
     retract: text says why; what was shown of this attempt is taken back.
     done: status, usage, finish_reason, ids, attempts (backends asked), retries (requests sent again).
-    error: error (its kind), text (the sentence).
+    error: error (its kind), text (the sentence), usage and attempts as far as it came.
     """
 
     kind: EventKind
