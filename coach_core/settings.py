@@ -236,10 +236,10 @@ class Settings(BaseSettings):
     @classmethod
     def check_key_name(cls, name: str) -> None:
         """Whether an endpoint's key may stand under the variable `name`; BadSetting says why not."""
-        if not _KEY_NAME.fullmatch(name):
+        if not _KEY_NAME.fullmatch(name):  # never repeated: it may be the key itself, pasted into the wrong field
             raise BadSetting(
-                f"{name[:60]!r} cannot name a key. Use capitals and an ending _API_KEY, _KEY or _TOKEN, "
-                "or a name such as COACH_KEY_NAME."
+                "That cannot name a key. Use capitals and an ending _API_KEY, _KEY or _TOKEN, or a name such as "
+                "COACH_KEY_NAME; the key itself stands in .env."
             )
         if _KEY_OF_ANOTHER.search(name):
             raise BadSetting(

@@ -62,6 +62,14 @@ FACTS: tuple[Fact, ...] = (
         wires=(_RESPONSES, _ASSISTANTS),
     ),
     Fact(
+        "additional_instructions",
+        "flag",
+        "Heeds instructions of a run",
+        "Without it memory and passages are sent together with the persona's instructions, for each run.",
+        True,
+        wires=(_ASSISTANTS,),
+    ),
+    Fact(
         "role",
         "choice",
         "Role of the instructions",
@@ -125,7 +133,8 @@ def check(profile: Mapping[str, Any]) -> None:
     for name, value in profile.items():
         fact = BY_NAME.get(name)
         if fact is None:
-            raise BadSetting(f"There is no fact called {name[:60]!r}. There are: {', '.join(BY_NAME)}.")
+            called = "of that name" if secret_in(name) else f"called {name[:60]!r}"
+            raise BadSetting(f"There is no fact {called}. There are: {', '.join(BY_NAME)}.")
         _of_its_kind(fact, value)
     _headers(profile.get("headers") or {})
     for place, named in (("headers", _SECRET_NAME), ("query", _SECRET_NAME), ("body", _SECRET_FIELD)):

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -151,15 +152,13 @@ class Endpoints(Base):
         return why or Endpoint("", draft.base_url, key, draft.model, draft.profile)
 
 
-def rows_of(settings: Settings, db: Database) -> list[Row]:
-    """The endpoints listed now, each with its key and what keeps it from answering."""
+def rows_of(settings: Settings, db: Database, name: str = "") -> list[Row]:
+    """The endpoints listed now, or the one called `name`, each with its key and what keeps it from answering."""
     found: list[Row] = []
-    for record in rows.list_endpoints(db):
+    for record in [r for r in [rows.get(db, name)] if r] if name else rows.list_endpoints(db):
         _, key, why = key_of(settings, record.key_variable, record.base_url)
-        try:
-            _usable(record.wire, record.base_url, record.profile)
-        except CoachError as error:  # written by an older version, or by hand
-            key, why = "", error.sentence
+        if fault := _fault(record.wire, record.base_url, json.dumps(dict(record.profile))):
+            key, why = "", fault
         endpoint = Endpoint(record.name, record.base_url, key, record.model, record.profile)
         found.append(Row(record.wire, endpoint, why, record.key_variable))
     return found
@@ -189,7 +188,10 @@ def checked(settings: Settings, draft: EndpointDraft) -> EndpointDraft:
     """`draft` as it may be saved, the address taken apart. Raises BadSetting or InputError with what to change."""
     name, model, key_variable = (clean_text(t).strip() for t in (draft.name, draft.model, draft.key_variable))
     base_url, query = vendors.tidy(clean_text(draft.base_url))
-    profile = _without_empty({**draft.profile, "query": query | dict(draft.profile.get("query") or {})})
+    stated = draft.profile.get("query")
+    if query:  # what was pasted last is meant
+        stated = {**stated, **query} if isinstance(stated, Mapping) else query
+    profile = _without_empty({**draft.profile, "query": stated})
     everything = json.dumps([name, model, base_url, key_variable, profile], ensure_ascii=False, default=str)
     if settings.holds_secret(everything) or any(facts.secret_in(t) for t in (name, model, key_variable)):
         raise BadSetting(
@@ -208,6 +210,16 @@ def checked(settings: Settings, draft: EndpointDraft) -> EndpointDraft:
         if state == "refused":
             raise BadSetting(why)
     return EndpointDraft(name, base_url, draft.wire, key_variable, model, profile)
+
+
+@lru_cache(256)
+def _fault(wire: str, base_url: str, profile: str) -> str:
+    """Why no backend can be made of a row that an older version or a hand has written; asked at each turn."""
+    try:
+        _usable(wire, base_url, json.loads(profile))
+    except CoachError as error:
+        return error.sentence
+    return ""
 
 
 def _usable(wire: str, base_url: str, profile: Mapping[str, Any]) -> None:
