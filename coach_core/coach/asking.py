@@ -60,10 +60,6 @@ class Hosted(Protocol):
         """The stores at that backend's API that hold what the persona reads; none where they are not in step."""
         ...
 
-    def unsearched(self, stores: Sequence[str]) -> None:
-        """A search in these failed or found nothing."""
-        ...
-
     def resolve(self, endpoint: str, citation: Citation) -> Citation:
         """The citation of a hosted file as one of our own document, where it is known."""
         ...

@@ -139,8 +139,6 @@ class Play:
                 if isinstance(fault, HostedSearchFailed):
                     choice.unsearched()
                     text = _UNSEARCHED
-                    if choice.unsearched:
-                        choice.unsearched(request.stores)
                     yield from self._local()
                     shorter = self._filled(replace(request, stores=(), provider_state=None), self._passages or ())
                 else:

@@ -94,12 +94,12 @@ def test_too_long_behind_a_tool_tells_all_of_it_anew() -> None:
 def test_the_apps_own_search_takes_over() -> None:
     backend = Calls(HostedSearchFailed(), ["As [1] says.", done()])
     told: list[object] = []
-    hosted = Choice(backend, stores=("vs_1",), state=lambda: STATE, unsearched=told.append)
+    hosted = Choice(backend, stores=("vs_1",), state=lambda: STATE, unsearched=lambda: told.append(1))
     events = play(hosted, sources={"knowledge": lambda: [passage(1)], "memory": lambda: "She likes tea."})
     first, second = backend.requests
     assert first.stores == ("vs_1",) and first.passages == () and first.context == "She likes tea."
     assert second.stores == () and "Title 1" in second.context and "tea" in second.context
-    assert second.provider_state is None and told == [("vs_1",)]
+    assert second.provider_state is None and told == [1]
     assert "the app's own search answers" in notices(events, "hosted")[0]
     assert [e.citation.title for e in events if e.citation] == ["Title 1"] and events[-1].retries == 1
 
