@@ -14,10 +14,11 @@ from uuid import UUID
 
 import streamlit as st
 
+from coach_core import personas
 from coach_core.errors import InputError
 from coach_core.types import Actor, Persona, PersonaDraft, PersonaVersion
 from coach_core.ui import marks, shared, widgets
-from pages import _dialog, _try, _undo, _uploads
+from pages import _dialog, _persona_options, _try, _undo, _uploads
 
 if TYPE_CHECKING:
     from coach_core.coach import Coach
@@ -27,7 +28,6 @@ ICONS = (
     "school", "menu_book", "balance", "payments", "fitness_center", "restaurant", "bedtime", "explore",
     "lightbulb", "flag", "handshake", "support_agent", "pets", "travel", "palette", "rocket_launch",
 )  # fmt: skip
-EFFORTS = ("", "minimal", "low", "medium", "high")
 DEFAULT = "Default of the settings"
 
 
@@ -137,6 +137,7 @@ def _save_form(coach: Coach, actor: Actor, persona: Persona | None, edited: Pers
 def _check(draft: PersonaDraft) -> None:
     if not draft.name.strip():
         raise InputError("The persona has no name. Give it one, then save.")
+    personas.check_parameters(draft.parameters)
 
 
 def _fields(coach: Coach, actor: Actor, saved: PersonaDraft, key: str, persona: Persona | None) -> PersonaDraft:
@@ -242,33 +243,7 @@ def _model(coach: Coach, actor: Actor, saved: PersonaDraft, key: str) -> tuple[s
         )
     if backend in infos and not infos[backend].ready:
         st.warning(infos[backend].why, icon=":material/warning:")
-    parameters = dict(saved.parameters)
-    with st.expander("Parameters", icon=":material/tune:"), st.container(horizontal=True):
-        for name, label, low, high, step in (
-            ("temperature", "Temperature", 0.0, 2.0, 0.1),
-            ("top_p", "Top p", 0.0, 1.0, 0.05),
-            ("max_output_tokens", "Longest answer (tokens)", 16, 128_000, 100),
-        ):
-            value = st.number_input(
-                label, low, high, saved.parameters.get(name), step, key=f"{key}_{name}", persist_state="session",
-                placeholder="default", width=190,
-            )  # fmt: skip
-            _put(parameters, name, value)
-        effort = saved.parameters.get("reasoning_effort", "")
-        options = list(dict.fromkeys([*EFFORTS, effort]))
-        chosen = st.selectbox(
-            "Reasoning effort", options, options.index(effort), key=f"{key}_effort", persist_state="session",
-            format_func=lambda e: e or "default", width=190,
-        )  # fmt: skip
-        _put(parameters, "reasoning_effort", chosen or None)
-    return backend, (model or "").strip(), parameters
-
-
-def _put(parameters: dict[str, Any], name: str, value: Any) -> None:
-    if value is None:
-        parameters.pop(name, None)
-    else:
-        parameters[name] = round(value, 4) if isinstance(value, float) else value
+    return backend, (model or "").strip(), _persona_options.draw(saved.parameters, key)
 
 
 def _tools(coach: Coach, actor: Actor, saved: PersonaDraft, key: str) -> tuple[str, ...]:

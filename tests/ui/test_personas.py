@@ -9,7 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from coach_core.types import Persona
-from coach_core.ui import marks
+from coach_core.ui import marks, shared
 from tests.ui import fake_admin
 from tests.ui.fake_admin import FakeCoach, draft, open_alone, open_page, press, shown
 
@@ -32,7 +32,7 @@ def field(at: AppTest, ending: str) -> str:
         w.key
         for kind in (at.text_input, at.text_area, at.multiselect, at.selectbox, at.number_input, at.button_group)
         for w in kind
-        if w.key and w.key.endswith(f"_{ending}")
+        if w.key and re.search(rf"_\d+_{ending}$", w.key)
     )
 
 
@@ -90,6 +90,61 @@ def test_every_field_reaches_the_draft(fake: FakeCoach, career: Persona) -> None
     assert (made.backend, made.model) == ("openai_responses", "m-2")
     assert made.parameters == {"temperature": 0.3, "reasoning_effort": "low"}
     assert made.tools == ("search_documents",) and made.collections == (group.id,)
+
+
+def test_the_advanced_fields_reach_the_draft(fake: FakeCoach, career: Persona) -> None:
+    at = open_page("personas", edit="career-coach")
+    wanted = {
+        "top_p": 0.9,
+        "max_output_tokens": 300,
+        "first_token_timeout": 5.0,
+        "token_timeout": 10.0,
+        "turn_timeout": 60.0,
+    }
+    for name, value in wanted.items():
+        at.number_input(key=field(at, name)).set_value(value)
+    chosen = {"state": "conversation", "search": "hosted", "background": True}
+    for name, value in chosen.items():
+        at.selectbox(key=field(at, name)).set_value(value)
+    at.text_input(key=field(at, "assistant")).set_value(" asst_1 ")
+    at.run()
+    save(at)
+    made = fake.versions[career.id][-1].draft.parameters
+    assert made == wanted | chosen | {"assistant_id": "asst_1"}
+    at.selectbox(key=field(at, "state")).set_value("")
+    at.number_input(key=field(at, "top_p")).set_value(None)
+    at.text_input(key=field(at, "assistant")).set_value("").run()
+    save(at)
+    assert fake.versions[career.id][-1].draft.parameters.keys() == made.keys() - {"state", "top_p", "assistant_id"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("temperature", 3.0, "The temperature must be a number from 0 to 2; 3.0 is not."),
+        ("max_output_tokens", 0, "The longest answer must be a whole number of tokens from 1 to 1,000,000; 0 is not."),
+        ("token_timeout", -5.0, "must be a number of seconds from 1 to 86,400; -5.0 is not."),
+    ],
+)
+def test_a_value_out_of_its_range_is_said_and_not_saved(
+    fake: FakeCoach, career: Persona, name: str, value: float, says: str
+) -> None:
+    at = open_page("personas", edit="career-coach")
+    at.number_input(key=field(at, name)).set_value(value).run()
+    assert any(shared.escape(says) in c.value for c in at.caption)
+    at.button(key="save_persona").click().run()
+    next(b for b in at.button if b.label == "Save" and b.key != "save_persona").click().run()
+    assert any(shared.escape(says) in e.value for e in at.error)
+    assert len(fake.versions[career.id]) == 1
+    assert at.number_input(key=field(at, name)).value == value, "it stands there to be put right"
+
+
+def test_whatever_was_saved_elsewhere_can_be_opened(fake: FakeCoach, career: Persona) -> None:
+    odd = {"temperature": 1, "max_output_tokens": 5, "reasoning_effort": "xhigh", "turn_timeout": 86_400, "new": "x"}
+    fake.save_persona(fake.owner(), draft("Career coach", parameters=odd), career.id)
+    at = open_page("personas", edit="career-coach")
+    assert at.number_input(key=field(at, "max_output_tokens")).value == 5
+    assert at.button(key="save_persona").disabled, "looking changes nothing"
 
 
 def test_discard_goes_back_to_what_was_saved(fake: FakeCoach, career: Persona) -> None:
