@@ -356,6 +356,27 @@ def test_a_persona_from_flags_through_its_versions(run: Run, tmp_path: Path) -> 
     assert "Sleep copy" in run("personas", "list").out
 
 
+def test_a_personas_parameters_change_one_by_one(run: Run) -> None:
+    assert run("personas", "create", "--name", "Sleep", "--set", "temperature=0.2", "--set", "turn_timeout=60",
+               "--state", "stateless", "--search", "hosted", "--background",
+               "--assistant", "asst_1").code == 0  # fmt: skip
+
+    def parameters() -> dict[str, object]:
+        return tomllib.loads(run("personas", "show", "sleep", "--toml").out)["parameters"]
+
+    first = parameters()
+    assert first == {
+        "temperature": 0.2, "turn_timeout": 60, "assistant_id": "asst_1",
+        "state": "stateless", "search": "hosted", "background": True,
+    }  # fmt: skip
+    changed = run("personas", "edit", "sleep", "--set", "max_output_tokens=300", "--unset", "temperature",
+                  "--no-background", "--assistant", "")  # fmt: skip
+    assert changed.code == 0
+    assert parameters() == {
+        "turn_timeout": 60, "state": "stateless", "search": "hosted", "background": False, "max_output_tokens": 300,
+    }  # fmt: skip
+
+
 def test_a_persona_goes_out_and_comes_in_as_toml(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "career.toml"
     file.write_text(run("personas", "show", "career", "--toml").out)
@@ -378,6 +399,13 @@ def test_deleting_asks_and_can_be_undone(run: Run) -> None:
         (("create",), "name"),
         (("create", "--name", "X", "--set", "temperature"), "temperature=0.3"),
         (("create", "--name", "X", "--set", "temperature=9"), "0 to 2"),
+        (("create", "--name", "X", "--set", "turn_timeout=0"), "seconds from 1 to 86,400"),
+        (("create", "--name", "X", "--set", "max_output_tokens=1e9"), "whole number of tokens"),
+        (("create", "--name", "X", "--set", "heat=1"), "no parameter called 'heat'"),
+        (("create", "--name", "X", "--state", "forever"), "previous_response, conversation or stateless"),
+        (("create", "--name", "X", "--search", "web"), "local or hosted"),
+        (("create", "--name", "X", "--assistant", "no id!"), "asst_abc123"),
+        (("edit", "career", "--unset", "top_p"), "is not set"),
         (("create", "--name", "X", "--backend", "nothing"), "nothing"),
         (("create", "--name", "X", "--tool", "hammer"), "hammer"),
         (("create", "--name", "X", "--collection", "Nothing"), "no collection"),

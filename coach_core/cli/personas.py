@@ -19,6 +19,8 @@ from coach_core.cli import shell
 from coach_core.errors import InputError, PersonaNotFound
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from coach_core.coach import Coach
     from coach_core.types import Actor, Persona, PersonaDraft
 
@@ -36,7 +38,30 @@ Starters = Annotated[list[str] | None, typer.Option("--starter", help="A questio
 BackendName = Annotated[str | None, typer.Option("--backend", help="Which backend answers; empty: the default.")]
 Model = Annotated[str | None, typer.Option(help="Which model; empty: the default.")]
 Parameters = Annotated[
-    list[str] | None, typer.Option("--set", help="A parameter of the model, such as temperature=0.3; several times.")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="A parameter, several times: temperature=0.3, top_p, max_output_tokens, reasoning_effort, and in seconds "
+        "first_token_timeout, token_timeout, turn_timeout.",
+    ),
+]
+Unset = Annotated[
+    list[str] | None, typer.Option("--unset", help="A parameter to leave to the endpoint and the settings again.")
+]
+State = Annotated[
+    str | None,
+    typer.Option(help="How the Responses API keeps a conversation: previous_response, conversation or stateless."),
+]
+Search = Annotated[
+    str | None,
+    typer.Option(help="Who searches the documents: local (the app), or hosted (the API, in copies kept there)."),
+]
+Background = Annotated[
+    bool | None,
+    typer.Option("--background/--no-background", help="Whether an answer runs on at the API when the line is cut."),
+]
+Assistant = Annotated[
+    str | None, typer.Option(help="The id of an assistant that exists already (Assistants API); empty: none.")
 ]
 Tools = Annotated[list[str] | None, typer.Option("--tool", help="A tool it may use; several times.")]
 Sources = Annotated[list[str] | None, typer.Option("--collection", help="A collection it reads; several times.")]
@@ -87,6 +112,11 @@ def create(
     backend: BackendName = None,
     model: Model = None,
     parameters: Parameters = None,
+    unset: Unset = None,
+    state: State = None,
+    search: Search = None,
+    background: Background = None,
+    assistant: Assistant = None,
     tools: Tools = None,
     collections: Sources = None,
     picture: Picture = None,
@@ -96,9 +126,12 @@ def create(
 
     python -m coach_core personas create --name Sleep --instructions @sleep.txt --collection Handbook
     """
-    flags = _flags(name, instructions, greeting, empty_state, starters, backend, model, parameters, tools, collections)
+    flags = _flags(name, instructions, greeting, empty_state, starters, backend, model, tools, collections)
+    chosen = _chosen(parameters, state, search, background, assistant)
     with shell.opened() as (coach, actor):
-        saved = coach.save_persona(actor, _draft(coach, actor, {}, source, flags, picture), note=note)
+        saved = coach.save_persona(
+            actor, _draft(coach, actor, {}, source, flags, picture, chosen, unset or ()), note=note
+        )
     shell.say(f"{saved.name} is there as {saved.slug}, version {saved.version}.")
 
 
@@ -114,16 +147,22 @@ def edit(
     backend: BackendName = None,
     model: Model = None,
     parameters: Parameters = None,
+    unset: Unset = None,
+    state: State = None,
+    search: Search = None,
+    background: Background = None,
+    assistant: Assistant = None,
     tools: Tools = None,
     collections: Sources = None,
     picture: Picture = None,
     note: Note = "",
 ) -> None:
     """Change what is named and save it as a new version; all else stays."""
-    flags = _flags(name, instructions, greeting, empty_state, starters, backend, model, parameters, tools, collections)
+    flags = _flags(name, instructions, greeting, empty_state, starters, backend, model, tools, collections)
+    chosen = _chosen(parameters, state, search, background, assistant)
     with shell.opened() as (coach, actor):
         old = coach.persona(actor, persona)
-        draft = _draft(coach, actor, old.draft.to_dict(), source, flags, picture)
+        draft = _draft(coach, actor, old.draft.to_dict(), source, flags, picture, chosen, unset or ())
         if draft == old.draft:
             raise InputError("Nothing was changed. Name what to change; `personas edit --help` says how.")
         saved = coach.save_persona(actor, draft, old.id, note=note)
@@ -194,7 +233,6 @@ def _flags(
     starters: list[str] | None,
     backend: str | None,
     model: str | None,
-    parameters: list[str] | None,
     tools: list[str] | None,
     collections: list[str] | None,
 ) -> dict[str, Any]:
@@ -209,11 +247,21 @@ def _flags(
         "starters": starters,
         "backend": backend,
         "model": model,
-        "parameters": dict(_parameter(p) for p in parameters) if parameters else None,
         "tools": tools,
         "collections": collections,
     }
     return {key: value for key, value in given.items() if value is not None and value != []}
+
+
+def _chosen(
+    parameters: list[str] | None, state: str | None, search: str | None, background: bool | None, assistant: str | None
+) -> dict[str, Any]:
+    """The parameters that were named on the command line; None for one that is taken out."""
+    chosen = dict(_parameter(p) for p in parameters or ())
+    if assistant is not None:
+        chosen["assistant_id"] = assistant.strip() or None
+    given = {"state": state, "search": search, "background": background}
+    return chosen | {name: value for name, value in given.items() if value is not None}
 
 
 def _parameter(text: str) -> tuple[str, Any]:
@@ -227,7 +275,14 @@ def _parameter(text: str) -> tuple[str, Any]:
 
 
 def _draft(
-    coach: Coach, actor: Actor, old: dict[str, Any], source: Path | None, flags: dict[str, Any], picture: Path | None
+    coach: Coach,
+    actor: Actor,
+    old: dict[str, Any],
+    source: Path | None,
+    flags: dict[str, Any],
+    picture: Path | None,
+    chosen: dict[str, Any],
+    unset: Sequence[str],
 ) -> PersonaDraft:
     from coach_core.types import PersonaDraft
 
@@ -244,6 +299,10 @@ def _draft(
     for key, kind in (("starters", list), ("tools", list), ("parameters", dict), ("name", str), ("instructions", str)):
         if not isinstance(merged.get(key, kind()), kind):
             raise InputError(f"The field {key} must be {'a table' if kind is dict else f'a {kind.__name__}'}.")
+    parameters = {**merged.get("parameters", {}), **chosen}
+    if unknown := [name for name in unset if name not in parameters]:
+        raise InputError(f"The parameter {unknown[0]!r} is not set. Set are: {', '.join(parameters) or 'none'}.")
+    merged["parameters"] = {k: v for k, v in parameters.items() if k not in unset and v is not None}
     return PersonaDraft.from_dict({"name": "", **merged})
 
 
