@@ -7,6 +7,7 @@ from importlib import import_module
 
 #: adding a benchmark is one module with main(arguments) and one line here
 BENCHMARKS = {
+    "adapters": "what an adapter costs per chunk of a stream, beside the bare SDK",
     "answers": "whether questions find their passages, and answers cite them",
     "turn": "what a turn costs beside the model",
 }

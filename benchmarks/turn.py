@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     result["bytes"] = bytes_to_page(url)
     print(json.dumps(result, indent=2))
     if chosen.write:
-        write_tables(chosen.write, result)
+        write_tables(chosen.write, tables(result))
 
 
 # -- overhead ------------------------------------------------------------------------------------------
@@ -267,10 +267,10 @@ def machine() -> str:
     return f"{os.cpu_count()} cores of {name}, {memory:.0f} GB, Python {platform.python_version()}"
 
 
-def write_tables(path: Path, result: dict[str, Any]) -> None:
+def write_tables(path: Path, tables: Mapping[str, Sequence[str]]) -> None:
     """Replace what stands between `<!-- NAME -->` and `<!-- /NAME -->` by the table of that part."""
     text = path.read_text(encoding="utf-8")
-    for name, lines in tables(result).items():
+    for name, lines in tables.items():
         block = f"<!-- {name} -->\n" + "\n".join(lines) + f"\n<!-- /{name} -->"
         text = re.sub(rf"<!-- {name} -->.*?<!-- /{name} -->", lambda _m, b=block: b, text, flags=re.DOTALL)
     path.write_text(text, encoding="utf-8")
