@@ -6,6 +6,7 @@ killed here leaves what had arrived in the thread.
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +14,7 @@ from uuid import UUID
 
 import typer
 
-from coach_core.cli import shell
+from coach_core.cli import answered, shell
 from coach_core.errors import CoachError, PersonaNotFound
 
 if TYPE_CHECKING:
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
     from coach_core.types import Actor, Citation, Event, StoredFile, TurnRecord
 
 STOPPED = 130
+_NOT_WHOLE = {
+    "length": "The answer is not complete: it reached its greatest length. Ask to go on.",
+    "content_filter": "The answer is not complete: the model's server broke it off here.",
+    "tool_rounds": "The answer is not complete: the tools were used as often as one answer may.",
+}
 
 
 def ask(
@@ -36,33 +42,56 @@ def ask(
         list[Path] | None,
         typer.Option(help="Attach a file to the question; may be given several times.", exists=True, dir_okay=False),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one event a line as JSON, as it happens.")] = False,
+    schema: Annotated[
+        Path | None,
+        typer.Option(help="A JSON Schema in a file: the answer is JSON that follows it.", exists=True, dir_okay=False),
+    ] = None,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json", help="Print one event a line as JSON, as it happens; the last one with all it takes to ask again."
+        ),
+    ] = False,
 ) -> None:
     """Ask a question and see the answer come, with its sources.
 
     The answer goes to standard output, the thread's id to standard error. The exit code is 0 only when the
-    answer is complete. Ctrl-C stops the answer, keeps what has come, and leaves with 130.
+    answer is complete. Ctrl-C stops the answer, keeps what has come, and leaves with 130. A question that
+    begins with a tool of the persona's runs that tool first.
 
         python -m coach_core ask --persona career "How do I prepare for an interview?"
 
         python -m coach_core ask --thread ID "And the day before?"
+
+        python -m coach_core ask "/search_documents sleep hygiene"
+
+        python -m coach_core ask --schema plan.json "Plan my week."
     """
+    wanted = answered.read_schema(schema)
     question = sys.stdin.read() if text == "-" else text
     with shell.opened() as (coach, actor):
         shell.wait_for_search(coach, actor)
         files = [coach.attach(actor, path.name, path.read_bytes()) for path in file or []]
-        code = _turn(coach, actor, _start(coach, actor, question, thread, persona, backend, files), as_json)
+        turn = _start(coach, actor, question, thread, persona, backend, files, wanted)
+        code = _turn(coach, actor, turn, as_json, wanted)
     raise typer.Exit(code)
 
 
 def _start(
-    coach: Coach, actor: Actor, text: str, thread: str, persona: str, backend: str, files: Sequence[StoredFile]
+    coach: Coach,
+    actor: Actor,
+    text: str,
+    thread: str,
+    persona: str,
+    backend: str,
+    files: Sequence[StoredFile],
+    schema: answered.Schema | None,
 ) -> TurnRecord:
     if thread:
-        return coach.start(actor, shell.as_uuid(thread), text, files=files, backend=backend or None)
+        return coach.start(actor, shell.as_uuid(thread), text, files=files, backend=backend or None, schema=schema)
     fresh = coach.new_thread(actor, _persona_id(coach, actor, persona)).id
     try:
-        return coach.start(actor, fresh, text, files=files, backend=backend or None)
+        return coach.start(actor, fresh, text, files=files, backend=backend or None, schema=schema)
     except CoachError:
         coach.delete_threads(actor, [fresh])  # nothing was asked in it
         raise
@@ -79,20 +108,21 @@ def _persona_id(coach: Coach, actor: Actor, wanted: str) -> UUID:
     return next((p for p in known if p.slug == "general"), known[0]).id
 
 
-def _turn(coach: Coach, actor: Actor, turn: TurnRecord, as_json: bool) -> int:
+def _turn(coach: Coach, actor: Actor, turn: TurnRecord, as_json: bool, schema: answered.Schema | None) -> int:
     """Show the turn to its end; the exit code."""
     shell.say(f"thread {turn.thread_id}")
-    show = _Lines() if as_json else _Words()
-    seen, stopped = 0, False
+    show = _Lines(coach, actor, schema) if as_json else _Words()
+    events: list[Event] = []
+    stopped = False
     while True:
         try:
-            for event in coach.tail(actor, turn.id, after=seen):
+            for event in coach.tail(actor, turn.id, after=events[-1].seq if events else 0):
                 if event is None:
                     continue
-                seen = event.seq
+                events.append(event)
                 show.event(event)
                 if event.terminal:
-                    return STOPPED if stopped else _code(event)
+                    return STOPPED if stopped else _code(event, events, schema)
             return STOPPED if stopped else _ended(coach, actor, turn)
         except KeyboardInterrupt:
             if stopped:
@@ -101,8 +131,19 @@ def _turn(coach: Coach, actor: Actor, turn: TurnRecord, as_json: bool) -> int:
             coach.cancel(actor, turn.id)
 
 
-def _code(event: Event) -> int:
-    return 0 if event.kind == "done" and event.status == "completed" else 1
+def _code(end: Event, events: Sequence[Event], schema: answered.Schema | None) -> int:
+    if end.kind != "done" or end.status != "completed":
+        return 1
+    trouble = answered.departs(_text(events), schema) if schema is not None else ""
+    if trouble:
+        shell.say(trouble)
+    return 1 if trouble else 0
+
+
+def _text(events: Sequence[Event]) -> str:
+    """The answer: what was said since anything was taken back."""
+    since = max((i for i, e in enumerate(events) if e.kind == "retract"), default=0)
+    return "".join(e.text for e in events[since:] if e.kind == "text")
 
 
 def _ended(coach: Coach, actor: Actor, turn: TurnRecord) -> int:
@@ -115,10 +156,21 @@ def _ended(coach: Coach, actor: Actor, turn: TurnRecord) -> int:
 
 
 class _Lines:
-    """--json: each event as it comes."""
+    """--json: each event as it comes; the last one with the turn's `record`."""
+
+    def __init__(self, coach: Coach, actor: Actor, schema: answered.Schema | None) -> None:
+        self._coach, self._actor, self._schema = coach, actor, schema
+        self._events: list[Event] = []
 
     def event(self, event: Event) -> None:
-        shell.put(event.to_json())
+        self._events.append(event)
+        if not event.terminal or event.turn is None:
+            shell.put(event.to_json())
+            return
+        record = answered.record_of(self._coach.turn(self._actor, event.turn), self._events)
+        if self._schema is not None:
+            record["schema"] = {"follows": not (why := answered.departs(_text(self._events), self._schema)), "why": why}
+        shell.put(json.dumps({**event.to_dict(), "record": record}, ensure_ascii=False, default=str))
 
 
 class _Words:
@@ -165,6 +217,6 @@ class _Words:
         if event.kind == "error":
             shell.say(event.text)
         elif event.status == "incomplete":
-            shell.say("The answer is not complete: it reached its greatest length. Ask to go on.")
+            shell.say(_NOT_WHOLE.get(event.finish_reason, "The answer is not complete. Ask to go on."))
         elif event.status == "cancelled":
             shell.say("Stopped. What had come is kept in the thread.")
