@@ -19,6 +19,7 @@ from coach_core.coach import seed
 from coach_core.coach.asking import Asking, Limits
 from coach_core.coach.conversations import Conversations
 from coach_core.coach.endpoints import Endpoints, rows_of
+from coach_core.coach.hosted import EVERY, Hosted, HostedSearch
 from coach_core.coach.library import Library
 from coach_core.coach.operations import Operations
 from coach_core.coach.parts import BackendParts
@@ -35,7 +36,7 @@ from coach_core.store.remotes import EndpointRemotes
 from coach_core.types import Actor, BackendInfo, Passage, now
 
 
-class Coach(People, Conversations, Library, Operations, Endpoints):
+class Coach(People, Conversations, Library, Operations, Endpoints, HostedSearch):
     """Made by `from_settings`; `close` lets go of everything it holds."""
 
     def __init__(self, settings: Settings, db: Database, *, background: bool = True) -> None:
@@ -47,8 +48,11 @@ class Coach(People, Conversations, Library, Operations, Endpoints):
         self.runner = Runner(db, prices.cost)
         self._uploads = Uploads(self.settings.home / "uploads")
         self._attached = Attached(db)
-        self._asking = Asking(db, self.runner, _Current(self), self._limits, self._find, self._attached.find)
+        current = _Current(self)
+        self._hosted = Hosted(db, current, self.default_backend)
+        self._asking = Asking(db, self.runner, current, self._limits, self._find, self._attached.find, self._hosted)
         self.jobs = Jobs(db, self.knowledge)
+        self.jobs.also("hosted", EVERY, self._hosted.run)
         if background:
             self.jobs.start()
 
@@ -144,7 +148,7 @@ class Coach(People, Conversations, Library, Operations, Endpoints):
                 "scripted": {"script": settings.script or None},
             },
             ready,
-            rows=lambda: rows_of(settings, self._db),
+            rows=lambda name: rows_of(settings, self._db, name),
             later=lambda do: self.jobs.later(settings.turn_timeout, do),
             remotes=lambda endpoint: EndpointRemotes(self._db, endpoint),
         )

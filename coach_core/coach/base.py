@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from coach_core.coach.asking import Asking
 from coach_core.coach.parts import BackendParts
@@ -15,6 +15,9 @@ from coach_core.runner import Runner
 from coach_core.settings import Settings
 from coach_core.store import Database, audit
 from coach_core.types import Actor
+
+if TYPE_CHECKING:
+    from coach_core.coach.hosted import Hosted
 
 
 class Base:
@@ -29,6 +32,7 @@ class Base:
     _uploads: Uploads
     _attached: Attached
     _asking: Asking
+    _hosted: Hosted
 
     def _note(
         self, actor: Actor, action: str, subject: str, before: Mapping[str, Any], after: Mapping[str, Any]

@@ -26,7 +26,13 @@ AT_ONCE = 8  # servers asked at the same time: one that is down must not hold up
 
 
 def checks(
-    settings: Settings, db: Database, knowledge: Knowledge, parts: BackendParts, *, live: bool = False
+    settings: Settings,
+    db: Database,
+    knowledge: Knowledge,
+    parts: BackendParts,
+    hosted: Callable[[], Check | None] = lambda: None,
+    *,
+    live: bool = False,
 ) -> list[Check]:
     """Every check, in the order an operator would look. With `live` each backend is asked a small question."""
     found = [
@@ -37,6 +43,7 @@ def checks(
         _guarded("knowledge", lambda: _knowledge(knowledge)),
         _guarded("embeddings", knowledge.check),
     ]
+    found += [line for line in [hosted()] if line]
     found += [
         Check("setting", "warn", sentence, f"Correct or remove {name}.") for name, sentence in settings.problems.items()
     ]

@@ -1,8 +1,8 @@
 """Documents that an API searches itself: whose they are, where they lie, and when they may be searched.
 
-Invariant: nothing is sent anywhere but the documents of a persona whose own parameter `search` is
-"hosted", to the endpoint that answers for it. A store is searched only while it holds exactly what the
-persona's collections hold at that moment; else the app's own search answers.
+Invariant: nothing is sent anywhere but the documents of a persona whose parameter `search` (its own, else
+its endpoint's) is "hosted", to the endpoint that answers for it. A store is searched only while it holds
+exactly what the persona's collections hold at that moment; else the app's own search answers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -53,6 +53,7 @@ _UNAVAILABLE = "{} cannot search documents at its API; the app's own search answ
 class Backends(Protocol):
     def get(self, name: str) -> Backend: ...
     def infos(self) -> Mapping[str, BackendInfo]: ...
+    def parameters(self, name: str) -> Mapping[str, Any]: ...
 
 
 class Hosted:
@@ -70,11 +71,9 @@ class Hosted:
 
     def stores(self, backend: str, persona: Persona) -> tuple[str, ...]:
         """The stores at that backend's API that hold what the persona reads; none where they are not in step."""
-        if not _wants(persona):
-            return ()
         info = self._backends.infos().get(backend)
         place = self._place(info) if info else None
-        if info is None or place is None:
+        if info is None or place is None or persona.deleted_at is not None:
             return ()
         row = remotes.get(self._db, info.endpoint, STORE, str(persona.id))
         return (row.external_id,) if row and self._in_step(row, persona, place) else ()
@@ -82,7 +81,7 @@ class Hosted:
     def unsearched(self, stores: Sequence[str]) -> None:
         """A search in these failed or found nothing: they are looked at before their time."""
         for store in stores:
-            self._doubts.setdefault(store, time.monotonic())
+            self._doubts[store] = time.monotonic()
 
     def resolve(self, endpoint: str, citation: Citation) -> Citation:
         """The citation of a hosted file as one of our own document, where it is known."""
@@ -160,20 +159,23 @@ class Hosted:
         """By endpoint, the personas whose documents it is to hold, with what their collections hold now."""
         found: dict[str, dict[UUID, Wanted]] = {}
         for persona in personas.list_personas(self._db):
-            info = self._info(persona) if _wants(persona) else None
-            if info is None or self._place(info) is None:
+            info = self._info(persona) if self._wants(persona) else None
+            place = self._place(info) if info else None
+            if info is None or place is None:
                 continue
-            wanted = self._holds(persona)
+            wanted = self._holds(persona, place.address)
             if wanted.holdings:
                 found.setdefault(info.endpoint, {})[persona.id] = wanted
         return found
 
-    def _holds(self, persona: Persona) -> Wanted:
+    def _holds(self, persona: Persona, address: str = "") -> Wanted:
         generations, held = documents.holdings(self._db, persona.draft.collections)
-        return Wanted(persona.id, persona.name, _texts(generations), {key_of(h): h for h in held})
+        return Wanted(persona.id, persona.name, address, _texts(generations), {key_of(h): h for h in held})
 
     def _is_due(self, endpoint: str, row: RemoteObject | None, wanted: Wanted) -> bool:
-        if row is None or not row.external_id or row.state.get("print") != wanted.print:
+        if row is None or not row.external_id or row.state.get("at") != wanted.address:
+            return True
+        if row.state.get("print") != wanted.print:
             return True
         state = dict(row.state)
         if not state["whole"]:
@@ -181,9 +183,8 @@ class Hosted:
         if state["generations"] != wanted.generations:  # other vectors, the same documents
             state["generations"] = dict(wanted.generations)
             EndpointRemotes(self._db, endpoint).keep(STORE, row.key, row.external_id, state, row.expires_at)
-        doubt = self._doubts.pop(row.external_id, None)
-        if doubt is not None and doubt - self._looked.get(row.external_id, -_DOUBT) >= _DOUBT:
-            self._looked[row.external_id] = doubt
+        doubt, looked = self._doubts.get(row.external_id), self._looked.get(row.external_id)
+        if doubt is not None and (looked is None or doubt - looked >= _DOUBT):
             return True
         return datetime.fromisoformat(state["checked"]) + _LOOK <= now()
 
@@ -191,6 +192,8 @@ class Hosted:
         kept = EndpointRemotes(self._db, endpoint)
         trouble = kept.find(_TROUBLE, "")
         wanted = self._wanted().get(endpoint, {})
+        for row in kept.list(STORE):
+            self._looked[row.external_id] = time.monotonic()
         try:
             Sync(self._db, endpoint, self._reach(endpoint), wanted, pause=pause, force=force, tell=tell).run()
         except StoreError:
@@ -212,7 +215,8 @@ class Hosted:
         """Where the documents of a persona stand, by what is known here."""
         info = self._info(persona)
         place = self._place(info) if info else None
-        endpoint = info.endpoint if info and place and _wants(persona) else ""
+        wants = self._wants(persona)
+        endpoint = info.endpoint if info and place and wants else ""
         wanted = self._holds(persona)
         rows = [r for r in remotes.list_objects(self._db, kinds=[STORE, STORE_FILE]) if _is_of(r, persona.id)]
         store = next((r for r in rows if r.kind == STORE and r.endpoint == endpoint), None)
@@ -224,7 +228,7 @@ class Hosted:
             if (row := inside.get(key) or sent.get(key)) and "why" in row.state
         ]
         known = HostedState(
-            _wants(persona),
+            wants,
             endpoint=endpoint,
             host=_host(place, store or next(iter(rows), None)),
             documents=len(wanted.holdings),
@@ -292,6 +296,12 @@ class Hosted:
 
     # where
 
+    def _wants(self, persona: Persona) -> bool:
+        """Whether an API is to search for the persona: its own word, else that of its backend's endpoint."""
+        own = persona.draft.parameters.get("search")
+        search = own or self._backends.parameters(persona.draft.backend or self._default()).get("search")
+        return persona.deleted_at is None and search == "hosted"
+
     def _info(self, persona: Persona) -> BackendInfo | None:
         """The backend that answers for the persona when nobody chooses another."""
         return self._backends.infos().get(persona.draft.backend or self._default())
@@ -329,26 +339,30 @@ class Hosted:
 class HostedSearch(Base):
     """The facade's part of it."""
 
-    _hosted: Hosted
-
     def hosted_state(self, actor: Actor, persona_id: UUID) -> HostedState:
         """Where the documents of a persona stand at the API that searches them."""
         access.require(actor, "knowledge.read")
         return self._hosted.state(personas.get(self._db, persona_id))
 
-    def hosted_sync(self, actor: Actor, tell: Tell | None = None) -> bool:
-        """Bring what APIs hold in step here and now; False when another process is at it."""
+    def hosted_sync(
+        self,
+        actor: Actor,
+        tell: Tell | None = None,
+        *,
+        force: bool = True,
+        pause: Callable[[float], bool] | None = None,
+    ) -> bool:
+        """Bring what APIs hold in step here and now; False when another process is at it.
+
+        With `force` also what has to wait after a failure; `pause(seconds)` waits and says whether to stop.
+        """
         access.require(actor, "personas.write")
-        return self._hosted.run(threading.Event().wait, force=True, tell=tell)
+        return self._hosted.run(pause or threading.Event().wait, force=force, tell=tell)
 
     def hosted_soon(self, actor: Actor) -> None:
         """Have it brought in step in the background, also what has to wait after a failure."""
         access.require(actor, "personas.write")
         self._hosted.soon()
-
-
-def _wants(persona: Persona) -> bool:
-    return persona.deleted_at is None and persona.draft.parameters.get("search") == "hosted"
 
 
 def _is_of(row: RemoteObject, persona_id: UUID) -> bool:

@@ -44,6 +44,7 @@ class Wanted:
 
     persona_id: UUID
     name: str
+    address: str
     generations: Mapping[str, int] = field(default_factory=dict)
     holdings: Mapping[str, Holding] = field(default_factory=dict)
 

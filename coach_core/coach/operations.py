@@ -45,10 +45,14 @@ class Operations(Base):
     def default_backend(self) -> str:
         return self.settings.backend
 
+    def fallback_backend(self) -> str:
+        """Who answers when another fails before its first word; "" for nobody."""
+        return self.settings.fallback
+
     def doctor(self, actor: Actor, live: bool = False) -> list[Check]:
         """What is configured, reachable and missing; with `live` each backend is asked a small question."""
         access.require(actor, "settings")
-        return doctor.checks(self.settings, self._db, self.knowledge, self.parts, live=live)
+        return doctor.checks(self.settings, self._db, self.knowledge, self.parts, self._hosted.check, live=live)
 
     def test_backend(self, actor: Actor, name: str) -> Trial:
         """One small live question to a backend."""

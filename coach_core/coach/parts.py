@@ -47,14 +47,14 @@ class BackendParts:
         parts: Mapping[str, Mapping[str, Any]],
         ready: Mapping[str, str],
         *,
-        rows: Callable[[], Sequence[Row]] = tuple,
+        rows: Callable[[str], Sequence[Row]] = lambda _: (),
         later: Callable[[Callable[[], None]], object] | None = None,
         remotes: Callable[[str], Any] | None = None,
     ) -> None:
         """`ready`: backend -> "" when it could answer, else the sentence that says what is missing.
 
-        `rows` reads the endpoints listed now; `later` calls a function when no turn of now runs any more;
-        `remotes` gives what was made at an endpoint, by its name (`endpoint_name`).
+        `rows` reads the endpoints listed now, or the one of a name; `later` calls a function when no turn of
+        now runs any more; `remotes` gives what was made at an endpoint, by its name (`endpoint_name`).
         """
         self._endpoints = endpoints
         self._parts = parts
@@ -97,12 +97,19 @@ class BackendParts:
         """The wires of the settings' endpoint, then the rows by name."""
         known = {
             name: BackendInfo(
-                name, label, self._endpoints.get(name, Endpoint(name)).model, not why, why, needs_key, name
+                name,
+                label,
+                self._endpoints.get(name, Endpoint(name)).model,
+                not why,
+                why,
+                needs_key,
+                name,
+                tools=name != "extractive",
             )
             for name, (_, label, needs_key) in BACKENDS.items()
             if (why := self._ready.get(name)) is not None
         }
-        rows = [row for row in self._rows() if row.endpoint.name not in BACKENDS]
+        rows = [row for row in self._rows("") if row.endpoint.name not in BACKENDS]
         self._drop_vanished({row.endpoint.name for row in rows})
         return known | {row.endpoint.name: _info(row) for row in rows}
 
@@ -122,7 +129,7 @@ class BackendParts:
 
     def row(self, name: str) -> Row | None:
         """The endpoint listed under `name` now, if there is one."""
-        return next((row for row in self._rows() if row.endpoint.name == name), None)
+        return next(iter(self._rows(name)), None)
 
     def close(self) -> None:
         with self._gate:
