@@ -11,9 +11,9 @@ A script is a list of steps, or a path or JSON text of one, or of a mapping:
 
 `calls` are played one a call of `stream`, the last one again and again; then the first rule that matches,
 then `steps`, then a sensible answer. A step is a text, or one of {"text", "delay"}, {"reasoning"},
-{"notice"}, {"tool": name, "arguments", "call_id"}, {"wait": seconds}, {"error": kind, "text"},
-{"cut": true}, {"hang": true}, {"done": status, "finish_reason"}, {"usage": {...}}. {question} in a text
-is the question.
+{"notice"}, {"citation": {"url", "title", ...}}, {"tool": name, "arguments", "call_id"}, {"wait": seconds},
+{"error": kind, "text"}, {"cut": true}, {"hang": true}, {"done": status, "finish_reason"}, {"usage": {...}}.
+{question} in a text is the question.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from typing import Any
 from coach_core import errors
 from coach_core.backends import Endpoint, Request
 from coach_core.errors import BackendError, BadSetting, StreamCut, TimedOut
-from coach_core.types import Check, Event, Usage
+from coach_core.types import Check, Citation, Event, Usage
 
 _TOKEN = re.compile(r"\s*\S+\s*?(?=\s|$)|\s+")
-_FIELDS = {"text", "reasoning", "notice", "tool", "wait", "error", "cut", "hang", "done", "usage"}
+_FIELDS = {"text", "reasoning", "notice", "citation", "tool", "wait", "error", "cut", "hang", "done", "usage"}
 Step = Mapping[str, Any]
 
 
@@ -114,6 +114,8 @@ class _Play:
             yield from self._text("reasoning", step["reasoning"], step.get("delay", self._pause))
         elif "notice" in step:
             yield Event("notice", source="scripted", text=step["notice"])
+        elif "citation" in step:
+            yield Event("citation", citation=Citation.from_dict({"number": 0, **step["citation"]}))
         elif "tool" in step:
             self._called = True
             call_id = step.get("call_id") or f"call_{len(self._request.exchange)}_{step['tool']}"
@@ -191,13 +193,14 @@ def _steps(steps: Sequence[Any]) -> list[Step]:
 
 
 def _round(steps: Sequence[Step], done: int) -> list[Step]:
-    """The steps after `done` groups of tool calls, up to the end of the next group."""
+    """The steps after `done` groups of tool calls, up to the end of the next group; the last one again and
+    again, since a person may have called tools that the script knows nothing of."""
     groups: list[list[Step]] = [[]]
     for step in steps:
         if groups[-1] and "tool" in groups[-1][-1] and "tool" not in step:
             groups.append([])
         groups[-1].append(step)
-    return groups[done] if done < len(groups) else []
+    return groups[min(done, len(groups) - 1)]
 
 
 def _rounds_done(request: Request) -> int:

@@ -158,7 +158,7 @@ def test_once_text_is_out_nobody_else_answers(error: type[errors.BackendError]) 
     backup = Calls(["never", done()])
     events = play(Calls(["Half", error()]), backup)
     assert text_of(events) == "Half" and not backup.requests
-    assert (events[-1].error, events[-1].text) == (error().kind, error().sentence)
+    assert events[-1].error == error().kind and "What had arrived is kept; press Continue." in events[-1].text
 
 
 def test_each_backend_is_asked_with_its_own_values() -> None:
