@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +18,7 @@ from uuid import UUID, uuid5
 from coach_core.backends import Request
 from coach_core.types import Message, Part, Speaker, ToolSpec
 from tests.replay.exchanges import Exchange
-from tests.replay.recorded import json_object
+from tests.replay.recorded import json_object, list_of
 from tests.replay.spoken import Media, Saying, form, sayings, tools
 
 _SPACE = UUID("00000000-0000-4000-8000-000000000000")
@@ -62,7 +62,7 @@ def asked_of(exchange: Exchange) -> Asked:
 
 def facts_of(exchange: Exchange, body: dict[str, Any]) -> dict[str, Any]:
     """What the recording shows of its server."""
-    roles = {m.get("role") for m in body.get("messages") or () if isinstance(m, dict)}
+    roles = {str(m.get("role")) for m in list_of(body.get("messages"))}
     options = body.get("stream_options")
     facts: dict[str, Any] = {
         "stream": exchange.sse or (bool(body.get("stream")) and exchange.status >= 400),
@@ -96,7 +96,7 @@ def messages_of(said: Sequence[Saying], files: dict[UUID, bytes]) -> Iterator[Me
     """Sayings as the app keeps them: calls stand in the assistant's message, results in one of their own."""
     gathered: list[Part] = []
     for number, saying in enumerate(said):
-        if saying.role in {"user", "result"} and gathered:
+        if saying.role in ("user", "result") and gathered:
             yield _message("assistant", tuple(gathered), number)
             gathered = []
         match saying.role:
@@ -153,7 +153,3 @@ def _data(url: str) -> tuple[str, bytes | None]:
     except (ValueError, binascii.Error):
         return kind, None
     return kind, data
-
-
-#: What makes a Request fit its place in a recorded conversation.
-Fit = Callable[[Request], Request]

@@ -105,7 +105,7 @@ def _shown(media: Media, other: Saying) -> bool:
     if not media.url or media.kind == "audio":
         return True
     kind = media.url[5:].split(";")[0].split(",")[0] if media.url.startswith("data:") else ""
-    if kind in {"image/png", "image/jpeg", "image/gif", "image/webp", "application/pdf"}:
+    if kind in ("image/png", "image/jpeg", "image/gif", "image/webp", "application/pdf"):
         tail = media.url.rpartition(",")[2].rstrip("=")[:2000]
         return any(isinstance(p, Media) and p.url.rpartition(",")[2].startswith(tail) for p in other.pieces)
     return bool(kind) or media.url in other.text

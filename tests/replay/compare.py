@@ -52,7 +52,7 @@ class Got:
 
 
 def differences(said: Said, got: Got) -> Iterator[Difference]:
-    if said.end in {"failed", "cut"}:
+    if said.end in ("failed", "cut"):
         yield from _failure(said, got)
         return
     if got.error is not None:
@@ -73,7 +73,7 @@ def _failure(said: Said, got: Got) -> Iterator[Difference]:
         yield Difference("error", kinds, _named(got.error))
     elif said.words and got.error.kind in _QUOTING and not _quoted(said.words, got.error.sentence):
         yield Difference("the server's words", said.words, got.error.sentence)
-    if said.retry_after is not None and got.error.kind in {"rate_limited", "overloaded"}:
+    if said.retry_after is not None and got.error.kind in ("rate_limited", "overloaded"):
         asked = getattr(got.error, "retry_after", None)
         if asked != said.retry_after:
             yield Difference("retry_after", said.retry_after, asked)

@@ -115,7 +115,7 @@ def _is_exchange(value: Any) -> bool:
     """Whether it holds a response, and is not one itself."""
     if not isinstance(value, dict) or "object" in value or str(value.get("type", "")).startswith("response."):
         return False
-    return any(k.lower().replace("_", "").replace("-", "") in {"responsebody", "response"} for k in value)
+    return any(k.lower().replace("_", "").replace("-", "") in ("responsebody", "response") for k in value)
 
 
 def _exchange(path: Path, line: int, value: Any) -> Exchange | Unreadable:
@@ -141,7 +141,7 @@ def _exchange(path: Path, line: int, value: Any) -> Exchange | Unreadable:
         str(entry.get("host") or address.netloc),
         address.path,
         dict(parse_qsl(address.query, keep_blank_values=True)),
-        _json(request) if isinstance(request, str) else None,
+        _whole_letters(_json(request)) if isinstance(request, str) else None,
         bool(request),
         _number(entry.get("status")) or _status_of(_json(body)),
         headers,
@@ -236,6 +236,11 @@ def _is_sse(body: str, told: Any) -> bool:
     if head.startswith(_SSE_FIELDS):
         return True
     return bool(told) and head[:1] not in {"{", "[", "<"}
+
+
+def _whole_letters(value: Any) -> Any:
+    """`value` without halves of surrogate pairs, which the app replaces before it stores or sends a text."""
+    return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
 
 
 def _json(text: str) -> Any:

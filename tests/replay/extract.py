@@ -99,7 +99,7 @@ def _any(key: str) -> str:
 
 def _kept(key: str) -> bool:
     return (
-        key not in _WORDS and not key.startswith("x-") and key not in {"nullable", "discriminator", "$recursiveAnchor"}
+        key not in _WORDS and not key.startswith("x-") and key not in ("nullable", "discriminator", "$recursiveAnchor")
     )
 
 

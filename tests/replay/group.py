@@ -30,7 +30,7 @@ class Group:
 
     def __post_init__(self) -> None:
         for exchange, kind in self.members:
-            if kind.operation in {"create", "retrieve"} and (response := last_response(exchange)):
+            if kind.operation in ("create", "retrieve") and (response := last_response(exchange)):
                 self.outputs[str(response.get("id"))] = list(list_of(response.get("output")))
 
     def of(self, operation: str, **ids: str) -> list[Exchange]:

@@ -100,7 +100,7 @@ def _by_body(exchange: Exchange) -> Kind:
         return Kind(RESPONSES, "create", "/v1")
     if "error" in first or not first:
         for part in (exchange.api, *reversed(exchange.file.lower().split("/")[:-1])):
-            if part in {"chat", "responses"}:
+            if part in ("chat", "responses"):
                 return Kind(CHAT if part == "chat" else RESPONSES, "create", "/v1")
     kind = str(first.get("object") or first.get("type") or "")
     name = exchange.path or exchange.api or kind or ("an error alone" if "error" in first else "no known shape")

@@ -72,10 +72,17 @@ class Player:
             self.drop(key)
 
 
+class _Hurried(threading.Event):
+    """A cancel that is never set and does not wait long: the pauses between looks at a run pass at once."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return super().wait(min(timeout or 0.0, 0.002))
+
+
 def ask(backend: Backend, request: Request) -> Got:
     events: list[Event] = []
     try:
-        for event in backend.stream(request, threading.Event()):
+        for event in backend.stream(request, _Hurried()):
             events.append(event)
     except Exception as error:  # whatever it is, it is told as a difference
         return Got(events, error)
@@ -162,13 +169,13 @@ class _Conversation:
         given = body.get("input") if isinstance(body, dict) else None
         if not any(i.get("type") == "item_reference" for i in list_of(given)):
             return body
-        known = {i.get("id"): i for i in self.group.items()}
-        return {**body, "input": [known.get(i.get("id"), i) if isinstance(i, dict) else i for i in given]}
+        known = {str(i.get("id")): i for i in self.group.items()}
+        return {**body, "input": [known.get(str(i.get("id")), i) if isinstance(i, dict) else i for i in given]}
 
     def _fitted(self, exchange: Exchange, asked: Asked) -> Asked:
         body = exchange.request if isinstance(exchange.request, dict) else {}
         previous, conversation = str(body.get("previous_response_id") or ""), conversation_of(exchange)
-        stateless = body.get("store") is False or "reasoning.encrypted_content" in (body.get("include") or ())
+        stateless = body.get("store") is False or "reasoning.encrypted_content" in str(body.get("include"))
         state = "conversation" if conversation else "stateless" if stateless and not previous else "previous_response"
         parameters = {**asked.request.parameters, "state": state, "background": bool(body.get("background"))}
         request = replace(asked.request, parameters=parameters)

@@ -116,28 +116,33 @@ class Frame:
 class Stream:
     frames: list[Frame]
     done: bool = False
-    damaged: bool = False
+
+    def take(self, event: str, data: list[str]) -> None:
+        """One event's lines; where they make no object together, each is one of its own."""
+        whole = "\n".join(data)
+        if json_object(whole) is None and len(data) > 1:
+            for line in data:
+                self.take(event, [line])
+        elif whole.strip() == "[DONE]":
+            self.done = True
+        elif whole.strip() and not self.done:
+            self.frames.append(Frame(event, json_object(whole)))
 
 
 def frames_of(body: str) -> Stream:
     """The events of a stream. A name may stand apart from its data, with a blank line between."""
     stream = Stream([])
-    event, data = "", ""
+    event, data = "", list[str]()
     for line in [*re.split(r"\r\n|\r|\n", body), ""]:
         name, _, value = line.partition(":")
         value = value.removeprefix(" ")
         if name == "event" and value:
             event = value
         elif name == "data":
-            data += ("\n" if data else "") + value
+            data.append(value)
         elif not line and data:
-            if data.strip() == "[DONE]":
-                stream.done = True
-            else:
-                frame = Frame(event, json_object(data))
-                stream.damaged = stream.damaged or frame.data is None
-                stream.frames.append(frame)
-            event, data = "", ""
+            stream.take(event, data)
+            event, data = "", []
     return stream
 
 
@@ -198,7 +203,7 @@ def cited_of(annotation: dict[str, Any]) -> Cited | None:
     inner = annotation.get(kind) if isinstance(annotation.get(kind), dict) else annotation
     if kind == "url_citation" and inner.get("url"):
         return Cited(kind, str(inner.get("url") or ""), str(inner.get("title") or ""))
-    if kind in {"file_citation", "container_file_citation", "file_path"} and inner.get("file_id"):
+    if kind in ("file_citation", "container_file_citation", "file_path") and inner.get("file_id"):
         return Cited(kind, str(inner.get("file_id") or ""), str(inner.get("filename") or inner.get("title") or ""))
     return None
 

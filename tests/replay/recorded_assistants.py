@@ -47,7 +47,7 @@ def said_in_run(start: Exchange, polls: Sequence[Exchange], messages: Sequence[d
     for poll in polls:
         run = json_object(poll.body) or run
     said = _halted(run)
-    if said.end in {"completed", "incomplete"} and not said.calls:
+    if said.end in ("completed", "incomplete") and not said.calls:
         for message in answers_of(run, messages):
             _add_message(said, message)
     return said
@@ -78,9 +78,9 @@ def _streamed(start: Exchange) -> Said:
         kind = str(data.get("object") or "")
         if kind == "thread.message.delta":
             _take_delta(data, deltas, noted)
-        elif kind == "thread.message" and data.get("status") in {"completed", "incomplete"}:
+        elif kind == "thread.message" and data.get("status") in ("completed", "incomplete"):
             whole[str(data.get("id"))] = data
-        elif kind == "thread.run" and data.get("status") not in {"queued", "in_progress", "cancelling"}:
+        elif kind == "thread.run" and data.get("status") not in ("queued", "in_progress", "cancelling"):
             return _with_messages(_halted(data), deltas, whole, noted)
     return Said([_joined(deltas)], end="cut", errors=frozenset({"stream_cut"}))
 
@@ -93,7 +93,7 @@ def _take_delta(
         text = part.get("text")
         places = deltas.setdefault(str(data.get("id")), {})
         index = count(part.get("index"))
-        if part.get("type") in {"image_file", "image_url"}:
+        if part.get("type") in ("image_file", "image_url"):
             places[index] = PICTURE
         elif isinstance(text, dict):
             places[index] = places.get(index, "") + str(text.get("value") or "")
@@ -132,7 +132,7 @@ def _add_message(said: Said, message: dict[str, Any]) -> None:
         elif part.get("type") == "refusal":
             said.texts.append(str(part.get("refusal") or ""))
             said.finish = "refusal"
-        elif part.get("type") in {"image_file", "image_url"}:
+        elif part.get("type") in ("image_file", "image_url"):
             said.texts.append(PICTURE)
 
 
@@ -153,7 +153,7 @@ def _halted(run: dict[str, Any]) -> Said:
         details = run.get("incomplete_details")
         reason = str(details.get("reason") or "") if isinstance(details, dict) else ""
         said.end, said.finish = "incomplete", _REASONS.get(reason, finish_of(reason) or "incomplete")
-    elif status in _FAILED:
+    elif str(status) in _FAILED:
         error = run.get("last_error")
         failed = error_of(error if isinstance(error, dict) else {})
         said.end, said.errors, said.words = (
@@ -171,7 +171,7 @@ def _joined(deltas: Deltas) -> str:
 
 
 def _tokens(usage: Any) -> Tokens | None:
-    if not isinstance(usage, dict) or not isinstance(usage.get("prompt_tokens"), int):
+    if not isinstance(usage, dict) or not {"prompt_tokens", "completion_tokens"} & usage.keys():
         return None
     return Tokens(
         count(usage.get("prompt_tokens")),

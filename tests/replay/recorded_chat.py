@@ -31,7 +31,11 @@ def said_in_chat(exchange: Exchange) -> Said:
         if error := _error_in(value):
             return error_of(error if isinstance(error, dict) else {"message": str(error)})
         told = _Told(value, "message")
-        return _ended(told) if told.finish or told.said else _broken(told, {"stream_cut", "not_an_api"})
+        return (
+            _ended(told)
+            if told.finish or told.said
+            else _broken(told, {"stream_cut", "not_an_api", "malformed_stream"})
+        )
     stream = frames_of(exchange.body)
     told = _Told({}, "delta")
     for frame in stream.frames:
@@ -94,7 +98,7 @@ class _Told:
         key = piece.get("index")
         if key is None:
             key = f"{len(self.calls)}" if piece.get("id") or not self.calls else list(self.calls)[-1]
-        if key in self.calls and piece.get("id") not in {None, "", self.calls[key][0]} and self.calls[key][0]:
+        if key in self.calls and piece.get("id") not in (None, "", self.calls[key][0]) and self.calls[key][0]:
             key = f"{key}+{len(self.calls)}"  # a server that gives every call the same index
             self.same_index = key
         elif not piece.get("id") and self.same_index.startswith(f"{key}+"):
@@ -123,7 +127,7 @@ def _texts(content: Any) -> Iterator[str]:
     if isinstance(content, str):
         yield content
     for part in list_of(content):
-        if part.get("type") in {"text", "output_text"}:
+        if part.get("type") in ("text", "output_text"):
             yield str(part.get("text") or "")
 
 
@@ -140,7 +144,7 @@ def _ended(told: _Told) -> Said:
         [cited for a in told.annotations if (cited := cited_of(a))],
         _tokens(told.usage),
     )
-    if finish in {"length", "content_filter"}:
+    if finish in ("length", "content_filter"):
         said.end, said.finish = "incomplete", finish
         if finish == "content_filter" and not said.text.strip():
             said.end, said.errors = "failed", frozenset({"refused"})
@@ -150,7 +154,7 @@ def _ended(told: _Told) -> Said:
 
 
 def _tokens(usage: dict[str, Any] | None) -> Tokens | None:
-    if not usage or not isinstance(usage.get("prompt_tokens"), int):
+    if not isinstance(usage, dict) or not {"prompt_tokens", "completion_tokens"} & usage.keys():
         return None
     return Tokens(
         count(usage.get("prompt_tokens")),

@@ -62,11 +62,11 @@ class _Streamed:
         response = data.get("response")
         if isinstance(response, dict):
             self.id = str(response.get("id") or self.id)
-        if kind in {"response.output_text.delta", "response.refusal.delta"}:
+        if kind in ("response.output_text.delta", "response.refusal.delta"):
             place = (count(data.get("output_index")), count(data.get("content_index")))
             self.deltas[place] = self.deltas.get(place, "") + str(data.get("delta") or "")
             self.refused = self.refused or kind == "response.refusal.delta"
-        elif kind in {"response.output_text.done", "response.refusal.done"}:
+        elif kind in ("response.output_text.done", "response.refusal.done"):
             self.refused = self.refused or kind == "response.refusal.done"
             self._whole_text(data)
         elif kind == "response.output_item.done" and isinstance(data.get("item"), dict):
@@ -124,11 +124,11 @@ def _whole(response: dict[str, Any]) -> Said:
 
 def _with_end(said: Said, response: dict[str, Any], refused: bool) -> Said:
     status = response.get("status") or "completed"
-    if status in {"failed", "cancelled"}:
+    if status in ("failed", "cancelled"):
         error = response.get("error")
         failed = error_of(error if isinstance(error, dict) else {})
         said.end, said.errors, said.words = "failed", failed.errors, failed.words
-    elif status in {"queued", "in_progress"}:
+    elif status in ("queued", "in_progress"):
         said.end = "waiting"
     elif status == "incomplete":
         details = response.get("incomplete_details")
@@ -152,7 +152,7 @@ def _calls(output: list[dict[str, Any]]) -> list[Called]:
     return [
         Called(str(item.get("call_id") or item.get("id") or ""), str(item.get("name") or ""), _arguments(item))
         for item in output
-        if item.get("type") in {"function_call", "custom_tool_call"} and item.get("status") != "incomplete"
+        if item.get("type") in ("function_call", "custom_tool_call") and item.get("status") != "incomplete"
     ]
 
 
@@ -167,7 +167,7 @@ def _cited(annotations: list[dict[str, Any]]) -> list[Cited]:
 
 
 def _tokens(usage: Any) -> Tokens | None:
-    if not isinstance(usage, dict) or not isinstance(usage.get("input_tokens"), int):
+    if not isinstance(usage, dict) or not {"input_tokens", "output_tokens"} & usage.keys():
         return None
     return Tokens(
         count(usage.get("input_tokens")),

@@ -17,7 +17,7 @@ from tests.replay.bodies import faults_of, left_out, not_offered
 from tests.replay.compare import Difference, Got, differences
 from tests.replay.kinds import ASSISTANTS
 from tests.replay.play import Outcome, Player
-from tests.replay.recorded import Said
+from tests.replay.recorded import Said, Tokens
 from tests.replay.recorded_assistants import Member, said_in_run, thread_messages
 from tests.replay.server import Sent
 from tests.replay.session_stage import SessionStage
@@ -101,8 +101,8 @@ def _play_run(
 
 
 def _comparable(said: Said) -> Said:
-    """A run has no response id; it tells its usage at its end alone."""
-    return replace(said, response_id="")
+    """A run has no response id, and tells its tokens when it has ended, for all its rounds together."""
+    return replace(said, response_id="", usage=said.usage or (Tokens(0, 0, 0, 0) if said.calls else None))
 
 
 def _asked(session: Session, run: Run, history: Sequence[Saying], state: Mapping[str, str] | None) -> Asked:
@@ -172,4 +172,4 @@ def _unfolded(body: dict[str, Any]) -> dict[str, Any]:
 def _assistant_sent(stage: SessionStage) -> dict[str, Any]:
     """The tools that a run has: those of the run's own body, or those its assistant was made with."""
     bodies = [s.body for o, s in stage.sent if o in {"assistant_create", "assistant_modify", *STARTS} and s.body]
-    return {k: v for body in bodies for k, v in body.items() if k in {"tools", "response_format"} and v}
+    return {k: v for body in bodies for k, v in body.items() if k in ("tools", "response_format") and v}

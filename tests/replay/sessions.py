@@ -95,8 +95,8 @@ def _runs(members: Sequence[Member]) -> Iterator[Run]:
     run: Run | None = None
     for exchange, kind in members:
         body = exchange.request if isinstance(exchange.request, dict) else {}
-        if kind.operation in {"thread_create", "message_create"}:
-            waiting += [s for s in sayings(body) if s.role in {"user", "assistant"}]
+        if kind.operation in ("thread_create", "message_create"):
+            waiting += [s for s in sayings(body) if s.role in ("user", "assistant")]
         elif kind.operation in STARTS:
             if run:
                 yield run
@@ -104,7 +104,7 @@ def _runs(members: Sequence[Member]) -> Iterator[Run]:
             more = [
                 s for part in (thread, {"additional_messages": body.get("additional_messages")}) for s in sayings(part)
             ]
-            run = Run([*waiting, *(s for s in more if s.role in {"user", "assistant"})], [Round(exchange, kind)])
+            run = Run([*waiting, *(s for s in more if s.role in ("user", "assistant"))], [Round(exchange, kind)])
             waiting = []
         elif run and kind.operation == "submit":
             run.rounds.append(Round(exchange, kind))

@@ -62,12 +62,13 @@ def sayings(body: Any) -> list[Saying]:
     given = body.get("input")
     if isinstance(given, str):
         out.append(Saying("user", (given,)))
-    theirs = {i.get("call_id") for i in list_of(given) if str(i.get("type")).endswith("_call")}
-    theirs -= {i.get("call_id") for i in list_of(given) if i.get("type") in {"function_call", "custom_tool_call"}}
+    calls = [(str(i.get("call_id")), str(i.get("type"))) for i in list_of(given)]
+    theirs = {call_id for call_id, kind in calls if kind.endswith("_call")}
+    theirs -= {call_id for call_id, kind in calls if kind in ("function_call", "custom_tool_call")}
     for number, item in enumerate(given if isinstance(given, list) else ()):
         if isinstance(item, str):
             out.append(Saying("user", (item,)))
-        elif isinstance(item, dict) and item.get("call_id") not in theirs:
+        elif isinstance(item, dict) and str(item.get("call_id")) not in theirs:
             out += _item(item, number)
     for message in list_of(body.get("additional_messages")):
         out += _message(message, len(out))
@@ -80,7 +81,7 @@ def sayings(body: Any) -> list[Saying]:
 
 def _message(message: dict[str, Any], number: int) -> Iterator[Saying]:
     role = str(message.get("role") or "user")
-    if role in {"tool", "function"}:
+    if role in ("tool", "function"):
         call_id = str(message.get("tool_call_id") or f"legacy_{message.get('name')}")
         yield Saying("result", (_flat(message.get("content")),), call_id, str(message.get("name") or ""))
         return
@@ -166,7 +167,7 @@ def tools(body: Any) -> list[Tool]:
     if not isinstance(body, dict):
         return []
     found: dict[str, Tool] = {}
-    nested = [i for i in list_of(body.get("input")) if i.get("type") in {"additional_tools", "tool_search_output"}]
+    nested = [i for i in list_of(body.get("input")) if i.get("type") in ("additional_tools", "tool_search_output")]
     for holder in (body, *nested):
         for given in _functions(holder.get("tools")):
             found.setdefault(given.name, given)
