@@ -143,6 +143,7 @@ BACKENDS: dict[str, tuple[str, str, bool]] = {
     "extractive": ("extractive", "Quotes from the documents (no model)", False),
     "openai_responses": ("openai_responses", "Responses API", True),
     "openai_chat": ("openai_chat", "Chat Completions API", True),
+    "openai_assistants": ("openai_assistants", "Assistants API (compatible servers)", False),
     "local": ("local", "Local model", False),
     "scripted": ("scripted", "Scripted (tests)", False),
 }

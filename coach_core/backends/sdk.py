@@ -60,7 +60,8 @@ class Profile:
     `role` of the instructions; whether it streams, takes `stream_options`, tools, images, files (PDF) and
     a JSON Schema for the answer; the name of `max_tokens`; whether an answer can be begun for it
     (`prefill`); whether it keeps responses (`state`), conversations and vector stores; whether it lists
-    its models. `reasoning` names the field in which its thoughts come and go back within a tool loop.
+    its models; whether a run heeds instructions of its own beside the assistant's (`additional_instructions`).
+    `reasoning` names the field in which its thoughts come and go back within a tool loop.
     `key_header` takes the key instead of `Authorization: Bearer`; `call_id_length` is the exact length of
     a tool call's id where a server insists. `body` goes into every request as it is; `parameters` are the
     endpoint's own defaults, below a persona's and over the settings'.
@@ -79,6 +80,7 @@ class Profile:
     conversations: bool = True
     stores: bool = False
     models: bool = True
+    additional_instructions: bool = True
     reasoning: str = ""
     key_header: str = ""
     call_id_length: int = 0
@@ -217,7 +219,7 @@ class Wire(ABC):
                 with watch.held():
                     response = self._send(path, sent, stream, options)
             except (openai.BadRequestError, openai.NotFoundError, openai.UnprocessableEntityError) as error:
-                if sent.get("tools") and _NO_TOOLS.search(error.message) and model not in self._toolless:
+                if sent.get("tools") and refuses_tools(error.message) and model not in self._toolless:
                     raise ToolsRefused from error
                 if stream and sent.get("background") and "background" in message_of(error) and not self._polled:
                     self._polled, stream, learnt = True, False, learnt + 1
@@ -388,6 +390,11 @@ class _Client(openai.OpenAI):
         if watch and response is not None and seconds >= watch.look():
             raise self._make_status_error_from_response(response)  # no use in waiting: say why
         line.pause(seconds)
+
+
+def refuses_tools(message: str) -> bool:
+    """Whether a server's words say that the model takes no tools."""
+    return bool(_NO_TOOLS.search(message))
 
 
 def parameters(request: Request, model: str, names: Mapping[str, str]) -> dict[str, Any]:

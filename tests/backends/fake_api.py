@@ -131,6 +131,7 @@ class FakeApi:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # else each answer waits 40 ms for the client's acknowledgement
 
             def do_GET(self) -> None:
                 self._reply(api._routed(self._seen({})) or api.models)
@@ -140,7 +141,8 @@ class FakeApi:
 
             def do_POST(self) -> None:
                 told = self.rfile.read(int(self.headers.get("content-length") or 0))
-                seen = self._seen(json.loads(told or b"{}"))
+                plain = "multipart" not in self.headers.get("content-type", "")
+                seen = self._seen(json.loads(told or b"{}") if plain else {"form": told.decode("latin-1")})
                 self._reply(api._routed(seen) or api._next(seen))
 
             def _seen(self, body: dict[str, Any]) -> Seen:

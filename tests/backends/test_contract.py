@@ -16,6 +16,7 @@ from coach_core.backends.items import GO_ON
 from coach_core.types import Event
 from tests.backends.conftest import KEY, passage, play, request, small_model, text_of
 from tests.backends.fake_api import FakeApi, Reply, recorded, sse
+from tests.backends.fake_assistants import FakeAssistants
 
 PROMPT = 0.5  # seconds that a cancel may take
 YIELDED = {"text", "reasoning", "tool_call", "citation", "notice", "done"}
@@ -34,6 +35,8 @@ class Subject:
     request: Request = field(default_factory=lambda: request(passages=PASSAGES, parameters={"max_output_tokens": 24}))
     hang: Callable[[], None] = lambda: None
     api: FakeApi | None = None
+    told: Callable[[], Any] = lambda: None  # the conversation as the server was told it last
+    pieces: int = 6  # of its stream, until there is text
 
 
 def _scripted(_: Backend) -> Iterator[Subject]:
@@ -49,10 +52,17 @@ def _extractive(_: Backend) -> Iterator[Subject]:
 def _wire(name: str, cassette: str, pieces: int) -> Callable[[Backend], Iterator[Subject]]:
     def make(_: Backend) -> Iterator[Subject]:
         whole = recorded(cassette)
-        with FakeApi(whole) as api:
+        assistants = name == "openai_assistants"
+        with (FakeAssistants if assistants else FakeApi)(whole) as api:
             backend = build(name, Endpoint("fake", api.url, KEY, "m1"))
             begun = replace(whole, pieces=[*whole.pieces[:pieces], "hang"])
-            yield Subject(backend, hang=lambda: api.replies.insert(0, begun), api=api)
+
+            def told() -> Any:
+                if isinstance(api, FakeAssistants):
+                    return [{"role": role, "content": content} for role, content in api.told()]
+                return api.bodies[-1]["messages" if name == "openai_chat" else "input"]
+
+            yield Subject(backend, hang=lambda: api.replies.insert(0, begun), api=api, told=told, pieces=pieces)
             backend.close()
 
     return make
@@ -71,6 +81,7 @@ SUBJECTS: dict[str, Callable[[Backend], Iterator[Subject]]] = {
     "extractive": _extractive,
     "openai_chat": _wire("openai_chat", "chat_text", 4),
     "openai_responses": _wire("openai_responses", "responses_text", 6),
+    "openai_assistants": _wire("openai_assistants", "assistants_file_search", 26),
     "local": lambda local: iter([Subject(local)]),
 }
 
@@ -157,7 +168,7 @@ def test_any_script_and_sign_may_be_asked(subject: Subject) -> None:
     asked = replace(subject.request, question=replace(subject.request.question, text=ODD, parts=()))
     holds(play(subject.backend, asked))
     if subject.api:
-        assert ODD in _strings(subject.api.bodies[-1])
+        assert ODD in _strings(subject.told())
 
 
 def _strings(value: Any) -> list[str]:
@@ -178,8 +189,7 @@ def test_goes_on_where_an_answer_stopped(subject: Subject) -> None:
         other = text_of(play(subject.backend, replace(subject.request, resume_from="Something else. ")))
         assert whole.strip() in other
     elif subject.api:
-        messages = subject.api.bodies[-1]["messages" if name == "openai_chat" else "input"]
-        assert messages[-2:] == [{"role": "assistant", "content": said}, {"role": "user", "content": GO_ON}]
+        assert subject.told()[-2:] == [{"role": "assistant", "content": said}, {"role": "user", "content": GO_ON}]
 
 
 def test_check_looks_and_never_raises(subject: Subject) -> None:
@@ -196,7 +206,7 @@ def test_a_line_that_is_cut_is_an_error_not_an_end(subject: Subject) -> None:
         stream = backend.stream(subject.request, threading.Event())
     elif subject.api:
         first = subject.api.replies[0]
-        subject.api.replies.insert(0, replace(first, pieces=[*first.pieces[:6], "cut"]))
+        subject.api.replies.insert(0, replace(first, pieces=[*first.pieces[: subject.pieces], "cut"]))
         stream = subject.backend.stream(subject.request, threading.Event())
     elif subject.backend.name == "local":
         asked = replace(subject.request, parameters={"max_output_tokens": 4000})
