@@ -12,19 +12,14 @@ import pandas as pd
 import streamlit as st
 
 from coach_core.access import require
-from coach_core.types import Actor, BackendInfo, Check, Role, User
+from coach_core.types import Actor, Check, Role, User
 from coach_core.ui import marks, shared, widgets
-from pages import _dialog
+from pages import _dialog, _endpoints
 
 if TYPE_CHECKING:
     from coach_core.coach import Coach
 
 TABS = ["Connections", "Values", "Profiles", "Log"]
-STATES = {
-    "ok": (":material/check_circle:", "green", "works"),
-    "warn": (":material/warning:", "orange", "look at this"),
-    "fail": (":material/error:", "red", "does not work"),
-}
 GROUPS = {
     "Who answers": "backend fallback model openai_api_key openai_base_url local_model local_model_context",
     "What goes with a question": "history_messages history_tokens passages memories context_deadline embedder reranker",
@@ -34,10 +29,14 @@ GROUPS = {
 STEPS = """\
 **A model behind an API**
 
-1. Make a key at the vendor, or take the address of any server that speaks the same API.
-2. Write it into the file `.env` beside `app.py`: `OPENAI_API_KEY=...`, and for another server also
-   `OPENAI_BASE_URL=http://127.0.0.1:8000/v1`.
-3. Start the app again, come back here and press **Test**.
+1. Make a key at the vendor, and write it into the file `.env` beside `app.py`: `OPENAI_API_KEY=...`.
+2. Start the app again, come back here and press **Test**.
+
+**Another vendor, a server of your own, or several of them**
+
+1. Write its key, if it wants one, into `.env` under the name that **Add an endpoint** shows for it, or under any
+   name such as `COACH_KEY_NAME=...`. The app need not be started again.
+2. Press **Add an endpoint**, choose the vendor, and press **Test** before you save.
 
 **A model on this machine, without any key**
 
@@ -46,6 +45,7 @@ STEPS = """\
 
 The backend under **Values** answers wherever a persona or a thread does not name its own.
 """
+NAMES_A_BACKEND = ("backend", "fallback")
 
 
 def page() -> None:
@@ -53,7 +53,14 @@ def page() -> None:
         coach, actor = shared.coach(), shared.actor()
         require(actor, "settings")
         st.title("Settings")
-        _dialog.draw("settings", {"change": _change, "remove": _remove}, coach, actor)
+        dialogs = {
+            "change": _change,
+            "remove": _remove,
+            "new_endpoint": _endpoints.new,
+            "edit_endpoint": _endpoints.change,
+            "remove_endpoint": _endpoints.remove,
+        }
+        _dialog.draw("settings", dialogs, coach, actor)
         draws = (_connections, _values, _profiles, _log)
         for tab, draw in zip(st.tabs(TABS, key="part", on_change="rerun", bind="query-params"), draws, strict=True):
             if tab.open:
@@ -65,11 +72,10 @@ def page() -> None:
 
 
 def _connections(coach: Coach, actor: Actor) -> None:
-    st.subheader("Models", anchor=False)
-    default = coach.default_backend()
-    for info in coach.backends(actor):
-        with st.container(border=True, key=f"backend_{info.name}", gap="xsmall"):
-            _backend(coach, actor, info, info.name == default)
+    tags: dict[str, list[str]] = {}
+    tags.setdefault(coach.default_backend(), []).append("answers by default")
+    tags.setdefault(coach.fallback_backend(), []).append("backup")
+    places = _endpoints.models(coach, actor, tags)
     with st.expander("How to connect a model", icon=":material/cable:"):
         st.markdown(STEPS)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
@@ -79,36 +85,12 @@ def _connections(coach: Coach, actor: Actor) -> None:
     if again or checks is None:
         with st.spinner("Looking at the database, the documents and each model", show_time=True):
             st.session_state["_checks"] = checks = coach.doctor(actor)
+    ready = {i.name for i in coach.backends(actor) if i.ready}
     for check in checks:
-        _check(check)
-
-
-def _backend(coach: Coach, actor: Actor, info: BackendInfo, default: bool) -> None:
-    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
-        model = f" :gray[{marks.plain(info.model)}]" if info.model else ""
-        st.markdown(f"**{marks.plain(info.label)}**{model}", width="stretch")
-        if default:
-            st.badge("answers by default", color="blue")
-        if info.needs_key:
-            key = "key or address set" if info.ready else "key missing"
-            st.badge(key, color="grey" if info.ready else "orange", icon=":material/key:")
-        pressed = st.button("Test", icon=":material/network_check:", key=f"test_{info.name}", disabled=not info.ready)
-    if pressed:
-        with st.spinner(f"Asking {info.label}", show_time=True):
-            st.session_state[f"_test_{info.name}"] = coach.test_backend(actor, info.name)
-    check: Check | None = st.session_state.get(f"_test_{info.name}")
-    if check is not None:
-        _check(check)
-    elif not info.ready:
-        st.markdown(f":gray[{marks.plain(info.why)}]")
-
-
-def _check(check: Check) -> None:
-    icon, colour, _ = STATES[check.state]
-    took = f" :gray[{shared.seconds(check.milliseconds or 0)}]" if (check.milliseconds or 0) >= 1 else ""
-    mend = f"  \n{marks.plain(check.mend)}" if check.mend and check.state != "ok" else ""
-    name = marks.plain(check.name.replace("_", " ").capitalize())
-    st.markdown(f":{colour}[{icon}] **{name}** {marks.plain(check.detail)}{took}{mend}")
+        if check.name not in places:
+            st.markdown(_endpoints.said(check, check.name.replace("_", " ").capitalize()))
+        elif check.name in ready and f"_test_{check.name}" not in st.session_state:
+            places[check.name].markdown(_endpoints.said(check))
 
 
 # -- values -----------------------------------------------------------------------------------------
@@ -151,12 +133,25 @@ def _value(coach: Coach, actor: Actor, name: str, value: str, where: str, says: 
 def _change(coach: Coach, actor: Actor, name: str, own: str, value: str, says: str) -> None:
     st.markdown(f"**{_label(name)}**  \n{marks.plain(says)}")
     with st.form("setting", border=False):
-        given = st.text_input("Value", own, placeholder=value or "none", key="setting_value")
+        if name in NAMES_A_BACKEND:
+            given = _backend_choice(coach, actor, name, own)
+        else:
+            given = st.text_input("Value", own, placeholder=value or "none", key="setting_value") or ""
         st.caption("Leave it empty to go back to the default. It holds from the next question on.")
         if st.form_submit_button("Save", type="primary"):
             with shared.guard():
                 coach.change_setting(actor, name, given.strip())
                 _dialog.close()
+
+
+def _backend_choice(coach: Coach, actor: Actor, name: str, own: str) -> str:
+    labels = {i.name: i.label + ("" if i.ready else " (not set up)") for i in coach.backends(actor)}
+    nobody = "The default" if name == "backend" else "Nobody"
+    options = list(dict.fromkeys(["", *labels, own]))
+    return st.selectbox(
+        "Value", options, options.index(own), format_func=lambda n: labels.get(n, f"{n} (removed)") if n else nobody,
+        key="setting_value",
+    )  # fmt: skip
 
 
 def _label(name: str) -> str:
