@@ -20,6 +20,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from coach_core.access import require
+from coach_core.backends import facts, vendors
+from coach_core.coach.endpoints import checked
 from coach_core.errors import CoachError, CollectionNotFound, DocumentNotFound, NameTaken, PersonaNotFound
 from coach_core.settings import Settings
 from coach_core.types import (
@@ -29,8 +31,13 @@ from coach_core.types import (
     Citation,
     Collection,
     Document,
+    EndpointDraft,
+    EndpointInfo,
     Event,
+    Fact,
+    HostedState,
     IngestProgress,
+    KeyState,
     Message,
     Part,
     Passage,
@@ -42,9 +49,11 @@ from coach_core.types import (
     Thread,
     ThreadHit,
     ThreadQuery,
+    Trial,
     TurnRecord,
     Usage,
     User,
+    Vendor,
     new_id,
 )
 from coach_core.ui import shared
@@ -77,7 +86,15 @@ class FakeCoach:
         self.settings_rows: list[tuple[str, str, str]] = []
         self.asked: list[Any] = []
         self.turns: dict[UUID, tuple[TurnRecord, list[Event]]] = {}
+        self.rows_of_endpoints: dict[str, EndpointInfo] = {}
+        self.keys = {"COACH_KEY_EU"}  # variables that hold one
+        self.models: list[str] = []
+        self.outcomes: dict[str, Trial] = {}  # backend -> what its test comes to
+        self.tested: list[EndpointDraft] = []
+        self.uses: list[str] = []
         self.closed = False
+        self.hosted = HostedState(False)  # as it is, and as it would be if it were saved as edited
+        self.hosted_then = HostedState(False)
 
     def close(self) -> None:
         self.closed = True
@@ -255,6 +272,7 @@ class FakeCoach:
         files: Sequence[StoredFile] = (),
         backend: str | None = None,
         key: str | None = None,
+        schema: Mapping[str, Any] | None = None,
     ) -> TurnRecord:
         thread = self.rows[thread_id]
         persona = self._persona(thread.persona_id)
@@ -411,6 +429,16 @@ class FakeCoach:
     def picture(self, persona: Persona) -> bytes | None:
         return self.bytes[persona.draft.picture_id] if persona.draft.picture_id else None
 
+    def hosted_state(self, actor: Actor, persona_id: UUID | None, draft: PersonaDraft | None = None) -> HostedState:
+        require(actor, "knowledge.read")
+        if draft is None or draft.parameters.get("search") != "hosted":
+            return self.hosted
+        return self.hosted_then
+
+    def hosted_soon(self, actor: Actor) -> None:
+        require(actor, "personas.write")
+        self.asked.append("hosted_soon")
+
     def embedding_progress(self, actor: Actor) -> tuple[int, int]:
         papers = self.papers.values()
         return sum(d.embedded for d in papers), sum(d.chunks for d in papers)
@@ -432,26 +460,91 @@ class FakeCoach:
         return self.report
 
     def backends(self, actor: Actor) -> list[BackendInfo]:
+        rows = self.rows_of_endpoints.values()
         return [
             BackendInfo("extractive", "Quotes from the documents (no model)", "", True),
             BackendInfo("openai_responses", "Responses API", "gpt-5-mini", False, "OPENAI_API_KEY is missing.", True),
-        ]
+            *(
+                BackendInfo(
+                    i.draft.name, i.draft.name, i.draft.model, not i.why, i.why, bool(i.draft.key_variable),
+                    i.draft.wire, i.draft.name,
+                )
+                for i in rows
+            ),
+        ]  # fmt: skip
 
-    def doctor(self, actor: Actor) -> list[Check]:
+    def doctor(self, actor: Actor, live: bool = False) -> list[Check]:
         require(actor, "settings")
         return [
             Check("database", "ok", "SQLite, schema is current"),
             Check("key", "warn", "No key is set.", "Put OPENAI_API_KEY=... into .env"),
+            *(Check(name, "ok", "looked at", milliseconds=3.0) for name in self.rows_of_endpoints),
         ]
 
-    def test_backend(self, actor: Actor, name: str) -> Check:
+    def test_backend(self, actor: Actor, name: str) -> Trial:
         require(actor, "settings")
-        if name == "extractive":
-            return Check(name, "ok", "It answers.", milliseconds=12.0)
-        return Check(name, "fail", "No key is set.", "Put OPENAI_API_KEY=... into .env", 1.0)
+        if name in self.outcomes:
+            return self.outcomes[name]
+        if name == "extractive" or name in self.rows_of_endpoints:
+            return Trial(name, "ok", "It answers, 12 ms in all", milliseconds=12.0)
+        return Trial(name, "fail", "No key is set.", "Put OPENAI_API_KEY=... into .env", 1.0)
 
     def default_backend(self) -> str:
         return "extractive"
+
+    def fallback_backend(self) -> str:
+        return ""
+
+    # Endpoints
+    def vendors(self, actor: Actor) -> list[Vendor]:
+        require(actor, "settings")
+        return list(vendors.VENDORS)
+
+    def endpoint_facts(self, actor: Actor) -> list[Fact]:
+        require(actor, "settings")
+        return list(facts.FACTS)
+
+    def endpoint_wires(self, actor: Actor) -> dict[str, str]:
+        require(actor, "settings")
+        return vendors.wires()
+
+    def endpoints(self, actor: Actor) -> list[EndpointInfo]:
+        require(actor, "settings")
+        return list(self.rows_of_endpoints.values())
+
+    def endpoint_key(self, actor: Actor, draft: EndpointDraft) -> tuple[KeyState, str]:
+        require(actor, "settings")
+        if not draft.key_variable or draft.key_variable in self.keys:
+            return ("set" if draft.key_variable else "none"), ""
+        return "missing", f"No key is set. Put {draft.key_variable}=... into the file .env."
+
+    def save_endpoint(self, actor: Actor, draft: EndpointDraft, endpoint_id: UUID | None = None) -> EndpointInfo:
+        require(actor, "settings")
+        draft = checked(Settings(), draft)
+        if endpoint_id is None and draft.name in self.rows_of_endpoints:
+            raise NameTaken
+        state, why = self.endpoint_key(actor, draft)
+        info = EndpointInfo(endpoint_id or new_id(), draft, state, why, vendors.host(draft.base_url))
+        self.rows_of_endpoints[draft.name] = info
+        return info
+
+    def delete_endpoint(self, actor: Actor, endpoint_id: UUID) -> None:
+        require(actor, "settings")
+        self.rows_of_endpoints = {n: i for n, i in self.rows_of_endpoints.items() if i.id != endpoint_id}
+
+    def endpoint_uses(self, actor: Actor, name: str) -> list[str]:
+        require(actor, "settings")
+        return self.uses
+
+    def test_endpoint(self, actor: Actor, draft: EndpointDraft) -> Trial:
+        require(actor, "settings")
+        checked(Settings(), draft)
+        self.tested.append(draft)
+        return self.outcomes.get(draft.name) or Trial(draft.name, "ok", "says ready", model=draft.model)
+
+    def list_models(self, actor: Actor, draft: EndpointDraft) -> list[str]:
+        require(actor, "settings")
+        return self.models
 
     def persona_names(self, actor: Actor) -> dict[UUID, str]:
         require(actor, "metrics")
