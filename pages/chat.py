@@ -65,15 +65,19 @@ def header(personas: Sequence[Persona], persona: Persona | None, thread: Thread 
 
 def answered_by(thread: Thread | None, key: str) -> None:
     infos = {b.name: b for b in shared.coach().backends(shared.actor())}
-    names = ["", *infos]
     now = (thread.backend if thread else state.get("_backend")) or ""
+    names = list(dict.fromkeys(["", *infos, now]))
+
+    def label(name: str) -> str:
+        if name in infos:
+            return infos[name].label + ("" if infos[name].ready else " (not set up)")
+        return f"{name} (removed)" if name else "As set for everyone"
+
     st.selectbox(
         "Answered by",
         names,
-        index=names.index(now) if now in names else 0,
-        format_func=lambda n: (
-            "As set for everyone" if not n else infos[n].label + ("" if infos[n].ready else " (not set up)")
-        ),
+        index=names.index(now),
+        format_func=label,
         key=key,
         on_change=_acts.pick_backend,
         args=(key, thread),
