@@ -18,7 +18,7 @@ from coach_core import personas
 from coach_core.errors import InputError
 from coach_core.types import Actor, Persona, PersonaDraft, PersonaVersion
 from coach_core.ui import marks, shared, widgets
-from pages import _dialog, _persona_options, _try, _undo, _uploads
+from pages import _dialog, _hosted, _persona_options, _try, _undo, _uploads
 
 if TYPE_CHECKING:
     from coach_core.coach import Coach
@@ -154,8 +154,9 @@ def _fields(coach: Coach, actor: Actor, saved: PersonaDraft, key: str, persona: 
     backend, model, parameters = _model(coach, actor, saved, key)
     st.subheader("Documents and tools", anchor=False)
     collections = _documents(coach, actor, saved, key, persona)
+    copies = st.container()
     tools = _tools(coach, actor, saved, key)
-    return dataclasses.replace(
+    edited = dataclasses.replace(
         saved,
         name=name.strip(),
         icon=icon,
@@ -167,6 +168,9 @@ def _fields(coach: Coach, actor: Actor, saved: PersonaDraft, key: str, persona: 
         tools=tools,
         **words,
     )
+    with copies:
+        _hosted.draw(coach, actor, persona, edited)
+    return edited
 
 
 def _face(

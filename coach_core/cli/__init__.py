@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from coach_core.cli import asking, endpoints, knowledge, operate, personas, serve, shell, threads
+from coach_core.cli import asking, endpoints, hosted, knowledge, operate, personas, serve, shell, threads
 from coach_core.errors import BadSetting, CoachError, InputError, NotFound
 
 VERSION = "0.1.0"
@@ -55,6 +55,7 @@ app.command("ask")(asking.ask)
 app.command("ingest")(knowledge.ingest)
 app.command("search")(knowledge.search)
 app.add_typer(threads.app, name="threads")
+personas.app.command("hosted")(hosted.hosted)
 app.add_typer(personas.app, name="personas")
 app.add_typer(endpoints.app, name="endpoints")
 app.command("doctor")(operate.doctor)

@@ -38,7 +38,18 @@ from coach_core.errors import BackendError, BadSetting, CoachError, DocumentNotF
 from coach_core.knowledge.locate import locate
 from coach_core.store import Database, documents, leases, personas, remotes
 from coach_core.store.remotes import EndpointRemotes, RemoteObject
-from coach_core.types import Actor, BackendInfo, Check, Citation, HostedFailure, HostedState, Persona, now
+from coach_core.types import (
+    Actor,
+    BackendInfo,
+    Check,
+    Citation,
+    HostedFailure,
+    HostedState,
+    Persona,
+    PersonaDraft,
+    new_id,
+    now,
+)
 
 log = logging.getLogger(__name__)
 EVERY = 5.0
@@ -339,10 +350,15 @@ class Hosted:
 class HostedSearch(Base):
     """The facade's part of it."""
 
-    def hosted_state(self, actor: Actor, persona_id: UUID) -> HostedState:
-        """Where the documents of a persona stand at the API that searches them."""
+    def hosted_state(self, actor: Actor, persona_id: UUID | None, draft: PersonaDraft | None = None) -> HostedState:
+        """Where the documents of a persona stand at the API that searches them; with `draft`, where they would
+        if it were saved so. A persona that is not saved yet has no id."""
         access.require(actor, "knowledge.read")
-        return self._hosted.state(personas.get(self._db, persona_id))
+        if persona_id is not None:
+            persona = personas.get(self._db, persona_id)
+            return self._hosted.state(replace(persona, draft=draft) if draft else persona)
+        moment = now()
+        return self._hosted.state(Persona(new_id(), "", 0, new_id(), draft or PersonaDraft(""), moment, moment))
 
     def hosted_sync(
         self,
