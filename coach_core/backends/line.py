@@ -33,20 +33,26 @@ class Cancelled(Exception):
 
 @dataclass(slots=True)
 class Watch:
-    """The clock of one stream: first token, then between tokens, and the whole."""
+    """The clock of one stream: first token, then between tokens, and the whole. `sent` counts the requests
+    for it up to the one that was taken."""
 
     request: Request
     cancel: threading.Event
     host: str
     began: float = field(default_factory=time.monotonic)
+    sent: int = 0
     _until: float = 0.0
     _why: TimedOut = field(default_factory=TimedOut)
     _between: TokenTimeout | None = None
 
     def __post_init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Nothing of the answer has come: the time to the first token counts, from when it was first asked."""
         seconds = self.request.first_token_timeout
         sentence = f"{self.host} did not begin to answer within {seconds:g} s. Try again."
-        self._set(seconds, FirstTokenTimeout(sentence))
+        self._set(self.began + seconds - time.monotonic(), FirstTokenTimeout(sentence))
 
     def token(self) -> None:
         """Something of the answer has come: from now on the time between tokens counts."""

@@ -12,7 +12,8 @@ import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from contextlib import closing
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from threading import Event as Flag
 from typing import Any
@@ -23,14 +24,14 @@ from openai import DefaultHttpx2Client
 
 from coach_core import tokens
 from coach_core.backends import Endpoint, Remembered, Remotes, Request, line
-from coach_core.backends.frames import Frames
+from coach_core.backends.frames import MOST, Frames, read_at_most
 from coach_core.backends.line import Cancelled, Watch
-from coach_core.backends.sdk_errors import host_of, mapped, message_of, not_an_api, said
+from coach_core.backends.retries import RETRIES, Client, anew, pause_before
+from coach_core.backends.sdk_errors import host_of, mapped, message_of, not_an_api, said, stay_with
 from coach_core.errors import AuthFailed, BackendError, BadSetting, MissingKey
 from coach_core.types import Check, Event, Usage
 
 VENDOR = "https://api.openai.com/v1"
-RETRIES = 2
 _CONNECT = 5.0
 _MEND = "Check the key, the base URL and the network."
 _THINKS = re.compile(r"(?:o\d|gpt-5)(?!.*chat)")
@@ -136,13 +137,34 @@ class Wire(ABC):
         try:
             with mapped(self.endpoint):
                 try:
-                    yield from self._answer(request, watch, said)
+                    yield from self._tried(request, watch, said)
                 except ToolsRefused:
                     self._toolless.add(self.model_of(request))
                     yield Event("notice", source="tools", text="This model takes no tools; it answers without them.")
-                    yield from self._answer(request, watch, said)
+                    yield from self._tried(request, watch, said)
         except Cancelled:
             yield Event("done", status="cancelled", usage=estimate(request, said), finish_reason="cancelled")
+
+    def _tried(self, request: Request, watch: Watch, said: list[str]) -> Iterator[Event]:
+        """`_answer`, asked again when its stream breaks off, or tells of trouble at the server, before
+        anything of the answer: what the SDK does before the headers, within the same number of requests."""
+        again = 0
+        while True:
+            begun, before = False, watch.sent
+            try:
+                answer: Any = self._answer(request, watch, said)
+                with mapped(self.endpoint), closing(answer) as events:
+                    for event in events:
+                        begun = begun or event.kind != "notice"
+                        yield replace(event, retries=event.retries + again) if again and event.terminal else event
+                return
+            except BackendError as fault:
+                opened = watch.sent > before
+                if begun or not opened or request.parameters.get("background") or not pause_before(fault, watch):
+                    raise
+                again += watch.sent - before
+                request = anew(request)
+                watch.begin()
 
     def model_of(self, request: Request) -> str:
         return request.model or self.model
@@ -192,13 +214,16 @@ class Wire(ABC):
         headers: dict[str, Any] = dict(self.profile.headers)
         if self.profile.key_header and key:
             headers |= {self.profile.key_header: key, "Authorization": openai.Omit()}
-        return _Client(
+        http = DefaultHttpx2Client(
+            timeout=openai.Timeout(60, connect=_CONNECT), event_hooks={"response": [stay_with(endpoint)]}
+        )
+        return Client(
             api_key=key or "none",
             base_url=endpoint.base_url or VENDOR,
             max_retries=RETRIES,
             default_headers=headers,
             default_query=self.profile.query,
-            http_client=line.watched(DefaultHttpx2Client(timeout=openai.Timeout(60, connect=_CONNECT))),
+            http_client=line.watched(http),
         )
 
     def ask(self, path: str, body: Mapping[str, Any], watch: Watch, query: Mapping[str, Any] | None = None) -> Reply:
@@ -215,9 +240,10 @@ class Wire(ABC):
             else:
                 sent.pop("stream_options", None)
             options: Any = {"timeout": openai.Timeout(watch.look() + 5, connect=_CONNECT), "params": dict(query or {})}
+            options["max_retries"] = max(0, RETRIES - watch.sent)
             try:
                 with watch.held():
-                    response = self._send(path, sent, stream, options)
+                    response = self._send(path, sent, options)
             except (openai.BadRequestError, openai.NotFoundError, openai.UnprocessableEntityError) as error:
                 if sent.get("tools") and refuses_tools(error.message) and model not in self._toolless:
                     raise ToolsRefused from error
@@ -228,6 +254,7 @@ class Wire(ABC):
                     raise
                 learnt += 1
                 continue
+            watch.sent += 1 + _retried(response)
             return Reply(response, watch, self.endpoint, self.MARKS, learnt)
 
     def follow(self, path: str, watch: Watch, query: Mapping[str, Any]) -> Reply:
@@ -270,9 +297,8 @@ class Wire(ABC):
             raise not_an_api(self.endpoint)
         return value
 
-    def _send(self, path: str, sent: Mapping[str, Any], stream: bool, options: Any) -> httpx2.Response:
-        if not stream:
-            return self.client.post(path, cast_to=httpx2.Response, body=sent, options=options)
+    def _send(self, path: str, sent: Mapping[str, Any], options: Any) -> httpx2.Response:
+        """The response, unread: its length is looked at while it comes, be it a stream or not."""
         opened = self.client.post(path, cast_to=object, body=sent, options=options, stream=True, stream_cls=_Opened)
         return opened.response
 
@@ -349,11 +375,10 @@ class Reply:
 
     def _document(self, endpoint: Endpoint, marks: frozenset[str], *, html: bool) -> dict[str, Any]:
         try:
-            with self._watch.held():
-                self._response.read()
-            value: Any = None if html else self._response.json()
+            body = read_at_most(MOST, self._bytes(), host_of(endpoint))
         finally:
             self._response.close()
+        value: Any = None if html else json.loads(body)
         if isinstance(value, dict):
             if fault := fault_in(value, endpoint):
                 raise fault
@@ -375,21 +400,6 @@ def fault_in(frame: Mapping[str, Any], endpoint: Endpoint) -> BackendError | Non
 
 class _Opened(openai.Stream[object]):
     """The SDK's stream, taken only for its open response: frames.py reads it."""
-
-
-class _Client(openai.OpenAI):
-    """The SDK's client, pausing before a retry in a way that can be interrupted; the key's header is ours."""
-
-    def _validate_headers(self, headers: Any, custom_headers: Any) -> None:
-        """`client` has seen to it that there is a key, in the header that the server wants."""
-
-    def _sleep_for_retry(self, *, retries_taken: int, max_retries: int, options: Any, response: Any) -> None:
-        headers = None if response is None else response.headers
-        seconds = self._calculate_retry_timeout(max_retries - retries_taken, options, headers)
-        watch = line.current()
-        if watch and response is not None and seconds >= watch.look():
-            raise self._make_status_error_from_response(response)  # no use in waiting: say why
-        line.pause(seconds)
 
 
 def refuses_tools(message: str) -> bool:

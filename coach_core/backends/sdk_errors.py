@@ -10,7 +10,7 @@ import json
 import logging
 import re
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -130,6 +130,22 @@ def not_an_api(endpoint: Endpoint) -> NotAnApi:
     return NotAnApi(f"{host} answers, but not as a model API. Check the base URL; it often ends in /v1.")
 
 
+def stay_with(endpoint: Endpoint) -> Callable[[httpx2.Response], None]:
+    """Refuses a redirect that would hand the question, or a key in a header of its own, to another server."""
+
+    def look(response: httpx2.Response) -> None:
+        if not response.has_redirect_location:
+            return
+        here = response.request.url
+        to = here.join(response.headers["location"])
+        same = to.host == here.host and (to.scheme == "https" or (to.scheme, to.port) == (here.scheme, here.port))
+        if not same:
+            where = f"{to.scheme}://{to.netloc.decode()}"
+            raise NotAnApi(f"{host_of(endpoint)} points to {where}. If that is to be trusted, give it as the base URL.")
+
+    return look
+
+
 def map_error(error: BaseException, endpoint: Endpoint) -> BackendError:
     """The BackendError that `error` is, its sentence in terms of `endpoint`."""
     host = host_of(endpoint)
@@ -168,11 +184,17 @@ def map_error(error: BaseException, endpoint: Endpoint) -> BackendError:
         case httpx2.StreamError():
             return StreamCut()
         case _:
-            return ServerFailed(f"{host} sent something unexpected. What was said is kept; try again.")
+            return MalformedStream(f"{host} sent something unexpected. What had arrived is kept; press Continue.")
 
 
-def said(codes: str | None, message: str | None, endpoint: Endpoint, status: int = 0) -> BackendError:
-    """An error that the server spelt out, by its codes (joined by blanks), its words and its HTTP status."""
+def said(
+    codes: str | None,
+    message: str | None,
+    endpoint: Endpoint,
+    status: int = 0,
+    headers: Mapping[str, str] | None = None,
+) -> BackendError:
+    """An error that the server spelt out: by its codes (joined by blanks), its words, its HTTP status and headers."""
     told = (codes or "").lower().split()
     kind = next((_CODES[c] for c in told if c in _CODES), None)
     text = message or ""
@@ -187,7 +209,11 @@ def said(codes: str | None, message: str | None, endpoint: Endpoint, status: int
         elif status == 404 and "model" in text.lower():
             kind = ModelNotFound
     kind = kind or (_of_status(status) if status else ServerFailed)
-    return kind(_sentence(kind, codes or "", text, endpoint))
+    fault = kind(_sentence(kind, codes or "", text, endpoint))
+    if kind is RateLimited and used_up(f"{codes} {text}"):
+        fault.retryable = False
+        return fault
+    return _asking_to_wait(fault, _told_to_wait(headers or {}, text))
 
 
 def _status(error: openai.APIStatusError, endpoint: Endpoint) -> BackendError:
@@ -199,27 +225,35 @@ def _status(error: openai.APIStatusError, endpoint: Endpoint) -> BackendError:
         message = ""
     else:
         message = message_of(error)
-    fault = said(f"{error.code} {error.type}", message, endpoint, status)
-    if isinstance(fault, RateLimited | Overloaded) and (wait := _wait(error.response.headers, message)):
-        if wait >= 1:
-            fault = type(fault)(f"{fault.sentence} It asks to wait {wait:,.0f} s.")
-        fault.retry_after = wait
-    return fault
+    return said(f"{error.code} {error.type}", message, endpoint, status, error.response.headers)
 
 
-def _wait(headers: Mapping[str, str], message: str) -> float:
-    """Seconds the server asks to wait: `retry-after` (RFC 9110: seconds or a date), its -ms, or in words."""
+def _asking_to_wait(fault: BackendError, wait: float) -> BackendError:
+    if not wait or not isinstance(fault, RateLimited | Overloaded):
+        return fault
+    asked = type(fault)(f"{fault.sentence} It asks to wait {_length(wait)}." if wait >= 1 else fault.sentence)
+    asked.retry_after = wait
+    return asked
+
+
+def _length(seconds: float) -> str:
+    return f"{seconds:,.0f} s" if seconds < 120 else f"{seconds / 60:,.0f} minutes"
+
+
+def _told_to_wait(headers: Mapping[str, str], message: str) -> float:
+    """Seconds the server asks to wait: `retry-after-ms`, `retry-after` (RFC 9110: seconds or a date), or in words."""
     told = headers.get("retry-after", "")
-    try:
-        if told:
-            return max(0.0, float(told))
-        if in_ms := headers.get("retry-after-ms"):
-            return max(0.0, float(in_ms) / 1000)
-    except ValueError:
+    for value, unit in ((headers.get("retry-after-ms", ""), 1000), (told, 1)):
+        try:
+            if value:
+                return max(0.0, float(value) / unit)
+        except ValueError:
+            continue
+    if told:
         try:
             return max(0.0, (parsedate_to_datetime(told) - datetime.now(UTC)).total_seconds())
         except (ValueError, TypeError):
-            return 0.0
+            pass
     if found := _AGAIN.search(message):
         minutes, seconds, unit = found.groups()
         return int(minutes or 0) * 60 + float(seconds) / (1000 if unit.lower() == "ms" else 1)
@@ -235,13 +269,18 @@ def message_of(error: openai.APIStatusError) -> str:
     return body if isinstance(body, str) else ""
 
 
+def used_up(words: str) -> bool:
+    """Whether what was reached is the plan's limit, which no waiting lifts, and not that of a minute."""
+    return "insufficient_quota" in words or ("quota" in words and not _AGAIN.search(words))
+
+
 def _of_status(status: int) -> type[BackendError]:
     return _STATUS.get(status) or (ServerFailed if status >= 500 else BadRequest)
 
 
 def _sentence(kind: type[BackendError], code: str, message: str, endpoint: Endpoint) -> str:
     host = host_of(endpoint)
-    if kind is RateLimited and "quota" in f"{code} {message}":
+    if kind is RateLimited and used_up(f"{code} {message}"):
         return f"{host} says that the quota is used up. Check the plan and billing of the key."
     openings: dict[type[BackendError], str] = {
         AuthFailed: f"{host} refused the key. Check the key in .env, then start again.",
@@ -263,6 +302,8 @@ def _network(error: BaseException, host: str) -> BackendError | None:
         return None
     if "CERTIFICATE" in str(error):
         return Unreachable(f"{host} shows a certificate that cannot be trusted. Check the base URL and the network.")
+    if isinstance(error, httpx2.RemoteProtocolError) and "status line" in str(error):
+        return None
     if isinstance(error, httpx2.RemoteProtocolError | httpx2.ReadError | httpx2.CloseError):
         return StreamCut(f"The line to {host} was cut. What had arrived is kept; press Continue.")
     return _unreachable(host)

@@ -11,18 +11,16 @@ import pytest
 from coach_core.backends import Endpoint, build
 from coach_core.errors import (
     AuthFailed,
-    BackendError,
     BadSetting,
     MissingKey,
     NotAnApi,
     RateLimited,
-    ServerFailed,
     StreamCut,
     TimedOut,
     Unreachable,
 )
-from tests.backends.conftest import KEY, WHOLE, Wire, failed, play, request, text_of
-from tests.backends.fake_api import FakeApi, Piece, Reply, json_reply, recorded, sse
+from tests.backends.conftest import WHOLE, Wire, failed, play, request, text_of
+from tests.backends.fake_api import FakeApi, Piece, Reply, json_reply, recorded
 
 PROMPT = 0.5
 
@@ -34,29 +32,6 @@ def begun(name: str, pieces: int, end: Piece | None = None) -> Reply:
 
 
 class TestFaults:
-    @pytest.mark.parametrize(
-        ("reply", "kind", "asked"),
-        [
-            (json_reply(401, f'{{"error":{{"code":"invalid_api_key","message":"bad: {KEY}"}}}}'), AuthFailed, 1),
-            (json_reply(400, f'{{"error":{{"message":"cannot take {KEY} here"}}}}'), BackendError, 1),
-            (Reply([b"<!doctype html><title>Hi</title>"], 200, "text/html"), NotAnApi, 1),
-            (Reply([b"<!doctype html><title>404</title>"], 404, "text/html"), NotAnApi, 1),
-            (json_reply(200, '{"hello":"world"}'), NotAnApi, 1),
-            (json_reply(200, '{"error":{"code":"server_error","message":"boom"}}'), ServerFailed, 1),
-            (json_reply(500, '{"error":{"message":"boom"}}', retry_after_ms="1"), ServerFailed, 3),
-            (json_reply(429, '{"error":{"message":"slow down"}}', retry_after_ms="1"), RateLimited, 3),
-            (Reply(sse()), StreamCut, 1),
-            (Reply([b": ping\n\n", b"data: {not json\n\n"]), StreamCut, 1),
-            (Reply([b'data: [1, 2]\n\n']), StreamCut, 1),
-            (Reply([b'data: {"error":{"code":"server_error","message":"boom"}}\n\n']), ServerFailed, 1),
-        ],
-    )  # fmt: skip
-    def test_one_sentence_each(self, name: str, wire: Wire, reply: Reply, kind: type[BackendError], asked: int) -> None:
-        with FakeApi(reply) as api:
-            error, said = failed(wire(name, api.url))
-            assert isinstance(error, kind) and not said
-            assert len(api.requests) == asked
-
     def test_waits_and_asks_again_before_the_first_token(self, name: str, wire: Wire) -> None:
         refusal = json_reply(429, "{}", retry_after_ms="30")
         with FakeApi(refusal, refusal, recorded(WHOLE[name])) as api:
