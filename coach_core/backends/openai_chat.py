@@ -40,6 +40,7 @@ from coach_core.types import Citation, Event, Part, ToolSpec, Usage
 _ROLE = re.compile(r"messages\[\d+\]\.role")
 _NEXT_ROLE = {"developer": "system", "system": "user"}
 _REMEMBERED = 512
+_RANDOM = 4  # characters of padding that do not come twice by chance
 #: Reasons to end that other vendors give, by the name this app knows.
 _REASONS = {
     "max_tokens": "length",
@@ -66,11 +67,14 @@ class OpenAIChat(Wire):
         reply = self.ask("/chat/completions", self._body(request), watch)
         with closing(reply):
             for chunk in reply:
+                fragments = gathered.fragments
                 for event in gathered.take(chunk):
                     watch.token()
                     if event.kind == "text":
                         said.append(event.text)
                     yield event
+                if gathered.fragments > fragments:  # a long call shows nothing until it is whole
+                    watch.token()
         if not gathered.finish and reply.finished and (said or gathered.calls):
             gathered.finish = "stop"  # some servers only say [DONE]
         if self.profile.reasoning and gathered.thought:
@@ -186,11 +190,17 @@ class _Gathered:
     refused: bool = False
     completion_id: str = ""
     thought: list[str] = field(default_factory=list)
+    fragments: int = 0
+    _told: list[str] = field(default_factory=list)
+    _before: Mapping[str, Any] = field(default_factory=dict[str, Any])
     _placed: dict[int, int] = field(default_factory=dict)  # a server's index -> the call's place here
 
     def take(self, chunk: Mapping[str, Any]) -> Iterator[Event]:
         if fault := fault_in(chunk, self.endpoint):
             raise fault
+        if len(chunk.get("obfuscation") or "") >= _RANDOM and chunk == self._before:
+            return  # padded at random, so no two are alike: it came twice
+        self._before = chunk
         self.completion_id = self.completion_id or chunk.get("id") or ""
         if usage := chunk.get("usage") or (chunk.get("x_groq") or {}).get("usage"):
             self.usage = usage_of(usage)
@@ -201,9 +211,22 @@ class _Gathered:
                 raise fault
             if reason := choice.get("finish_reason"):
                 self.finish = _REASONS.get(str(reason).lower(), str(reason))
-            whole = chunk.get("object") == "chat.completion" and choice.get("message")  # Perplexity tells both
-            if delta := whole or choice.get("delta") or choice.get("message"):
+            message, delta = choice.get("message"), choice.get("delta")
+            if message and (not delta or chunk.get("object") == "chat.completion"):  # Perplexity tells both
+                yield from self._delta(self._missed(message))
+            elif delta:
                 yield from self._delta(delta)
+
+    def _missed(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What the pieces have missed of a message that is told whole."""
+        content: Any = message.get("content")
+        known = {"reasoning_content", "reasoning"} if self.thought else set[str]()
+        known |= {"tool_calls", "function_call"} if self.calls else set()
+        if so_far := "".join(self._told):
+            whole = content if isinstance(content, str) else ""
+            content = whole[len(so_far) :] if whole.startswith(so_far) else ""
+            known.add("refusal")
+        return {**{k: v for k, v in message.items() if k not in known}, "content": content}
 
     def _delta(self, delta: Mapping[str, Any]) -> Iterator[Event]:
         # reasoning_content: DeepSeek, llama.cpp, vLLM; reasoning: OpenRouter, Groq, Ollama
@@ -214,11 +237,13 @@ class _Gathered:
         content = delta.get("content")
         if isinstance(content, str):
             if content:
+                self._told.append(content)
                 yield Event("text", text=content)
         elif content:
             yield from self._pieces(content)
         if refusal := delta.get("refusal"):
             self.refused = True
+            self._told.append(refusal)
             yield Event("text", text=refusal)
         if (audio := delta.get("audio")) and audio.get("transcript"):
             yield Event("text", text=audio["transcript"])
@@ -240,12 +265,15 @@ class _Gathered:
                     self.thought.append(thought)
                     yield Event("reasoning", text=thought)
             elif text := piece.get("text"):
+                self._told.append(text)
                 yield Event("text", text=text)
 
     def _fragment(self, piece: Mapping[str, Any]) -> None:
+        self.fragments += 1
         index = piece.get("index")
         if index is None:  # some servers leave it out: a new id begins a new call
-            index = len(self.calls) if piece.get("id") or not self.calls else len(self.calls) - 1
+            known = [place for place, call in self.calls.items() if call.call_id and call.call_id == piece.get("id")]
+            index = known[0] if known else len(self.calls) - (not piece.get("id") and bool(self.calls))
         custom = piece.get("custom")
         function = piece.get("function") or custom
         call = self.calls.get(self._placed.get(index, index))
@@ -258,7 +286,9 @@ class _Gathered:
         if function:
             call.name = call.name or function.get("name") or ""
             told = function.get("arguments") or function.get("input") or ""
-            call.arguments += told if isinstance(told, str) else json.dumps(told)
+            told = told if isinstance(told, str) else json.dumps(told)
+            twice = told == call.arguments and piece.get("id") == call.call_id and _is_whole(told)
+            call.arguments += "" if twice else told
 
     def end(self, request: Request, said: list[str], retries: int, request_id: str) -> Iterator[Event]:
         if not self.finish:
@@ -287,6 +317,13 @@ class _Gathered:
         if called:
             return "tool_calls"
         return "refusal" if self.refused else "stop" if self.finish == "tool_calls" else self.finish
+
+
+def _is_whole(arguments: str) -> bool:
+    try:
+        return isinstance(json.loads(arguments), dict)
+    except ValueError:
+        return False
 
 
 def citation_of(note: Mapping[str, Any]) -> Citation | None:

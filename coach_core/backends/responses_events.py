@@ -18,8 +18,8 @@ from coach_core.backends.sdk_errors import said
 from coach_core.errors import HostedSearchFailed
 from coach_core.types import Citation, Event, Usage
 
-#: Events that say that it began, not that something of the answer has come.
-STARTED = frozenset({"response.created", "response.queued", "response.in_progress"})
+#: Events that say that it began or goes on, not that something of the answer has come.
+STARTED = frozenset({"response.created", "response.queued", "response.in_progress", "keepalive", "ping"})
 ENDED = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled", "error"})
 #: Statuses of a whole response, as the event that would end it.
 _STATUS = {s: f"response.{s}" for s in ("completed", "incomplete", "failed", "cancelled")}
@@ -60,7 +60,7 @@ class Gathered:
     def take(self, event: Any) -> Iterator[Event]:
         """The events that one frame of the stream, or a whole response, brings."""
         kind: str | None = event.get("type")
-        if kind is None and event.get("object") == "response":
+        if kind is None and "output" in event:
             kind, event = _ended(event), {"response": event}
         elif kind is None and event.get("error"):
             kind = "error"
