@@ -24,6 +24,10 @@ replaces it; neither ever holds a secret.
 from __future__ import annotations
 
 import inspect
+import re
+
+_KEPT = re.compile(r"What (?:had arrived|was said) is kept(?:; (?:press Continue|try again))?\.")
+_GO_ON = "What had arrived is kept; press Continue."
 
 
 class CoachError(Exception):
@@ -38,6 +42,13 @@ class CoachError(Exception):
         """The class's name in snake_case: what events, metrics and JSON call it."""
         name = type(self).__name__
         return "".join(f"_{c.lower()}" if c.isupper() and i else c.lower() for i, c in enumerate(name))
+
+
+def told_after(fault: CoachError, *, partial: bool) -> str:
+    """The sentence as it stands under an answer: what to do next hangs on whether a part of it is there."""
+    if not partial:
+        return _KEPT.sub("Try again.", fault.sentence)
+    return _KEPT.sub(_GO_ON, fault.sentence) if _KEPT.search(fault.sentence) else f"{fault.sentence} {_GO_ON}"
 
 
 class InputError(CoachError):
@@ -259,7 +270,7 @@ class Refused(BackendError):
 
 
 class EmptyAnswer(BackendError):
-    """The model gave an empty answer. Press Retry, or ask in another way."""
+    """The model gave an empty answer. Press Answer again, or ask in another way."""
 
 
 class StateLost(BackendError):

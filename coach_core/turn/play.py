@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from coach_core import context
 from coach_core.backends import Request
-from coach_core.errors import CoachError, ContextTooLong, EmptyAnswer, HostedSearchFailed, StreamCut, TimedOut
+from coach_core.errors import (
+    CoachError,
+    ContextTooLong,
+    EmptyAnswer,
+    HostedSearchFailed,
+    StreamCut,
+    TimedOut,
+    told_after,
+)
 from coach_core.turn.cite import Citer
 from coach_core.turn.exchange import exchange
 from coach_core.types import Event, Passage, Usage
@@ -70,7 +78,8 @@ class Play:
             if self._said:
                 break
         assert fault is not None
-        yield Event("error", error=fault.kind, text=fault.sentence, usage=self._usage, attempts=number)
+        text = told_after(fault, partial=self._wrote)
+        yield Event("error", error=fault.kind, text=text, usage=self._usage, attempts=number)
 
     # -- before the model is asked ------------------------------------------------------------------
 
