@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coach_core.backends.frames import Frames
-from coach_core.errors import MalformedStream, StreamCut
+from coach_core.errors import MalformedStream, NotAnApi, StreamCut
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -176,6 +176,14 @@ class TestSize:
         value = {"text": "x" * (self.MOST - 30)}
         body = b"data: %s\n\n" % json.dumps(value).encode()
         assert read([body[n : n + 7] for n in range(0, len(body), 7)] * 3, self.MOST) == [value] * 3
+
+
+def test_a_web_page_is_told_apart() -> None:
+    page = b"<!DOCTYPE html>\n<p>data: none</p>\n\n"
+    with pytest.raises(NotAnApi, match="web page"):
+        read(b"\r\n" + page)
+    with pytest.raises(MalformedStream, match="web page in the middle"):
+        read(b'data: {"n": 1}\n\n' + page)
 
 
 @pytest.mark.parametrize(
