@@ -20,18 +20,22 @@ from typing import Any, Literal
 
 _MODELS = b'{"object":"list","data":[{"id":"m1","object":"model"}]}'
 CASSETTES = Path(__file__).parents[1] / "cassettes"
-Piece = bytes | Literal["hang", "cut"]
+Piece = bytes | Literal["hang", "cut", "shut", "pause"]
+PAUSE = 0.2
 
 
 @dataclass(frozen=True)
 class Reply:
-    """`pieces` go out one chunk each; "hang" waits until the client leaves, "cut" breaks the line."""
+    """`pieces` go out one chunk each; "hang" waits until the client leaves, "cut" breaks the line, "shut" says that
+    no more will come but leaves the line open, "pause" waits for PAUSE seconds. Without `framed` the end of the line
+    is the end of the answer."""
 
     pieces: Sequence[Piece]
     status: int = 200
     content_type: str = "text/event-stream"
     headers: dict[str, str] = field(default_factory=dict)
     wait_first: bool = False  # hang before the status line
+    framed: bool = True
 
 
 def recorded(name: str, replace: dict[str, str] | None = None) -> Reply:
@@ -162,19 +166,25 @@ class FakeApi:
                     return
                 self.send_response(reply.status)
                 self.send_header("content-type", reply.content_type)
-                self.send_header("transfer-encoding", "chunked")
+                self.send_header(*(("transfer-encoding", "chunked") if reply.framed else ("connection", "close")))
                 for name, value in reply.headers.items():
                     self.send_header(name, value)
                 self.end_headers()
                 for piece in reply.pieces:
-                    if isinstance(piece, str):
-                        if piece == "hang":
+                    if isinstance(piece, bytes):
+                        self.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n" if reply.framed else piece)
+                        self.wfile.flush()
+                    elif piece == "pause":
+                        api._closing.wait(PAUSE)
+                    else:
+                        if piece == "shut":
+                            self.connection.shutdown(socket.SHUT_WR)
+                        if piece != "cut":
                             api._hang(self.connection)
                         self.close_connection = True
                         return
-                    self.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
-                    self.wfile.flush()
-                self.wfile.write(b"0\r\n\r\n")
+                if reply.framed:
+                    self.wfile.write(b"0\r\n\r\n")
 
             def log_message(self, *_: object) -> None:
                 pass
