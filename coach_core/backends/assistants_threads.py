@@ -52,6 +52,8 @@ Pictures = Literal["address", "upload", "words"]
 
 #: Seconds that another run on a thread is waited for, and again after it was told to stop.
 PATIENCE = 4.0
+#: The kind of what is sent along with messages; files of collections are of another.
+ATTACHMENT = "attachment"
 _FIRST = 32  # messages that a thread can be made with
 _ACTIVE = re.compile(r"already has an active run|while a run\b.{0,80}\bis active", re.IGNORECASE)
 _RUN_ID = re.compile(r"\brun_[\w-]+")
@@ -232,7 +234,7 @@ class Threads(Personas):
         if part.file_id is None or request.read_file is None:
             return ""
         key = f"{purpose}:{part.file_id}"
-        if found := self.remotes.find("file", key):
+        if found := self.remotes.find(ATTACHMENT, key):
             return found.external_id
         sent = (part.name or "file", request.read_file(part.file_id), part.media_type or "application/octet-stream")
         client = self.client.with_options(timeout=openai.Timeout(watch.look() + 5, connect=5.0))
@@ -242,16 +244,16 @@ class Threads(Personas):
         except (openai.NotFoundError, openai.BadRequestError, openai.UnprocessableEntityError) as error:
             log.info("a file was not taken: %s", type(error).__name__)
             return ""
-        self.remotes.keep("file", key, self.id_of(made))
+        self.remotes.keep(ATTACHMENT, key, self.id_of(made))
         return self.id_of(made)
 
     def _forget_files(self, items: Sequence[Item]) -> bool:
         """Forget what was sent of these; whether there was any."""
         parts = [p for item in items if isinstance(item, Asked) for p in item.parts if p.file_id]
         known = [k for p in parts for k in (f"assistants:{p.file_id}", f"vision:{p.file_id}")]
-        gone = [k for k in known if self.remotes.find("file", k)]
+        gone = [k for k in known if self.remotes.find(ATTACHMENT, k)]
         for key in gone:
-            self.remotes.forget("file", key)
+            self.remotes.forget(ATTACHMENT, key)
         return bool(gone)
 
 

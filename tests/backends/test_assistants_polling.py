@@ -160,6 +160,14 @@ class TestAskedAgain:
         for thread in api.threads:
             assert [c for _, c in api.told(thread)].count("And?") <= 1
 
+    def test_results_whose_answer_breaks_off_are_told_anew(self, api: FakeAssistants, backend: Make) -> None:
+        api.replies[:] = [stream(end=CALLS), Reply([event(a_run("in_progress")), "cut"]), ANSWER]
+        coach = backend()
+        events = play(coach, with_results(ASKED, play(coach, ASKED), "2", "3"))
+        assert text_of(events) == "It is 2." and events[-1].retries == 1
+        assert len(api.asked("run_1/cancel")) == 1 and api.told() == [("user", "Sum?")]
+        assert 'calculator({"a": 1}): 2' in api.bodies[-1]["additional_instructions"]
+
     def test_no_run_waits_longer_than_the_api_lets_it(
         self, api: FakeAssistants, backend: Make, monkeypatch: pytest.MonkeyPatch
     ) -> None:
