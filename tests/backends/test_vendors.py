@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -317,3 +319,12 @@ def test_whatever_is_stated_is_taken_by_the_wires_or_refused_in_a_sentence(profi
         assert refused.sentence
     else:
         build("openai_chat", Endpoint("row", "http://127.0.0.1:9/v1", "", "m1", profile)).close()
+
+
+def test_the_page_on_connecting_says_all_of_this() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "connecting-a-model.md").read_text(encoding="utf-8")
+    for vendor in vendors.VENDORS:
+        assert re.search(rf"`{vendor.name}`|--vendor {vendor.name}\b", page), vendor.name
+        assert not vendor.key_variable or vendor.key_variable in page, vendor.key_variable
+    missing = [f.name for f in facts.FACTS if f"`{f.name}`" not in page]
+    assert not missing
