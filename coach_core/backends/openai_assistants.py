@@ -11,6 +11,7 @@ ended, for all its rounds together. Code that the API runs comes as reasoning; a
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 import time
@@ -21,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx2
 import openai
 
 from coach_core.backends import Endpoint, Remotes, Request
@@ -35,6 +37,7 @@ from coach_core.errors import (
     ApiSwitchedOff,
     BackendError,
     ContextTooLong,
+    MalformedStream,
     NotAnApi,
     Refused,
     StreamCut,
@@ -42,6 +45,7 @@ from coach_core.errors import (
 )
 from coach_core.types import Check, Event, Part, Usage
 
+log = logging.getLogger(__name__)
 Raw = Mapping[str, Any]
 _REMEMBERED = 512
 _EXPIRES = 600.0  # seconds that a run waits for its tools
@@ -252,17 +256,22 @@ class OpenAIAssistants(Threads):
         yield from self._saying(asked, gathered.flush())
 
     def _listen(self, asked: _Asked, reply: Reply, gathered: Gathered) -> Iterator[Event]:
-        polled = False
-        with closing(reply):
-            for frame in reply:
-                if gathered.alive(frame):
-                    asked.watch.token()
-                yield from self._saying(asked, gathered.take(frame))
-                if gathered.ended:
-                    break
+        polled = cut = False
+        try:
+            with closing(reply):
+                for frame in reply:
+                    if gathered.alive(frame):
+                        asked.watch.token()
+                    yield from self._saying(asked, gathered.take(frame))
+                    if gathered.ended:
+                        break
+        except (httpx2.TransportError, StreamCut) as error:  # the run may go on there all the same
+            if not gathered.run_id or isinstance(error, MalformedStream):
+                raise
+            cut = True
         if not gathered.ended:  # it is no stream, or one that ends without a word on the run
             polled = True
-            self._wait(asked, gathered)
+            self._wait(asked, gathered, cut=cut)
         if gathered.status in {"completed", "incomplete", "cancelled"} and (polled or not gathered.spoken):
             yield from self._saying(asked, self._asked_for(asked, gathered))
 
@@ -272,11 +281,12 @@ class OpenAIAssistants(Threads):
                 asked.said.append(event.text)
             yield event
 
-    def _wait(self, asked: _Asked, gathered: Gathered) -> None:
-        """Ask for the run until it has ended."""
+    def _wait(self, asked: _Asked, gathered: Gathered, *, cut: bool) -> None:
+        """Ask for the run until it has ended; after a `cut` no longer than an answer may stop for."""
         if not gathered.run_id:
             raise StreamCut
-        asked.watch.only_whole()
+        if not cut:
+            asked.watch.only_whole()
         pause = 0.25
         while not gathered.ended:
             asked.watch.wait(pause)

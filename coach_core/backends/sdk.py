@@ -336,7 +336,7 @@ class Reply:
         self, response: httpx2.Response, watch: Watch, endpoint: Endpoint, marks: frozenset[str], learnt: int
     ) -> None:
         self.retries = learnt + _retried(response)
-        self.request_id = response.headers.get("x-request-id", "")
+        self.request_id = response.headers.get("x-request-id", "").replace(endpoint.key or "\0", "…")[:200]
         self._response = response
         self._watch = watch
         self._frames: Frames | None = None
