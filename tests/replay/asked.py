@@ -71,7 +71,7 @@ def facts_of(exchange: Exchange, body: dict[str, Any]) -> dict[str, Any]:
         "max_tokens": "max_completion_tokens" if "max_completion_tokens" in body else "max_tokens",
         "files": True,
     }
-    if (exchange.query and "/deployments/" in exchange.path) or "api-version" in exchange.query:
+    if exchange.query:
         facts["query"] = dict(exchange.query)
     return facts
 
@@ -95,7 +95,7 @@ def _parameters(body: dict[str, Any]) -> dict[str, Any]:
 def messages_of(said: Sequence[Saying], files: dict[UUID, bytes]) -> Iterator[Message]:
     """Sayings as the app keeps them: calls stand in the assistant's message, results in one of their own."""
     gathered: list[Part] = []
-    for number, saying in enumerate(said):
+    for number, saying in enumerate(_paired(said)):
         if saying.role in ("user", "result") and gathered:
             yield _message("assistant", tuple(gathered), number)
             gathered = []
@@ -103,7 +103,7 @@ def messages_of(said: Sequence[Saying], files: dict[UUID, bytes]) -> Iterator[Me
             case "user":
                 yield _message("user", tuple(_parts(saying, files)), number)
             case "result":
-                result = Part("tool_result", text=saying.text, call_id=saying.call_id, name=_name(saying, said))
+                result = Part("tool_result", text=saying.text, call_id=saying.call_id, name=saying.name)
                 yield _message("tool", (result,), number)
             case "call":
                 arguments = json_object(saying.text)
@@ -115,8 +115,24 @@ def messages_of(said: Sequence[Saying], files: dict[UUID, bytes]) -> Iterator[Me
         yield _message("assistant", tuple(gathered), len(said))
 
 
-def _name(result: Saying, said: Sequence[Saying]) -> str:
-    return result.name or next((s.name for s in said if s.role == "call" and s.call_id == result.call_id), "tool")
+def _paired(said: Sequence[Saying]) -> Iterator[Saying]:
+    """Every result behind its call, by the call's id or, where a server knows no ids, by its turn; a result
+    whose call the recording has lost gets one."""
+    waiting: list[Saying] = []
+    for saying in said:
+        if saying.role == "call":
+            waiting.append(saying)
+        elif saying.role == "result":
+            call = next((c for c in waiting if c.call_id == saying.call_id), None)
+            if call is None and saying.call_id.startswith("legacy_") and waiting:
+                call = waiting[0]
+            if call is None:
+                call = Saying("call", ("{}",), saying.call_id, saying.name or "tool")
+                yield call
+            else:
+                waiting.remove(call)
+            saying = replace(saying, call_id=call.call_id, name=call.name)
+        yield saying
 
 
 def _message(speaker: Speaker, parts: tuple[Part, ...], number: int) -> Message:

@@ -194,8 +194,6 @@ class _Conversation:
         maker = next((self.makers[s.call_id] for s in results if s.call_id in self.makers), "")
         calls = [Saying("call", (str(i.get("arguments") or "{}"),), str(i.get("call_id")), str(i.get("name")))
                  for i in self.group.outputs.get(maker, ()) if i.get("type") == "function_call"]  # fmt: skip
-        known = {c.call_id for c in calls}
-        calls += [Saying("call", ("{}",), s.call_id, "tool") for s in results if s.call_id not in known]
         before = self.requests.get(maker)
         if before is None:
             kept = {"conversation_id": conversation} if conversation else {"response_id": previous}
