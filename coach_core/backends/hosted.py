@@ -26,7 +26,7 @@ WIRES = frozenset({"openai_responses", "openai_assistants"})
 BATCH = 100
 _PAGE = 100
 _SECONDS = 30.0
-_UPLOAD_SECONDS = 300.0
+_LONG = 300.0
 _HEADERS = {"OpenAI-Beta": "assistants=v2"}
 Status = Literal["in_progress", "completed", "failed"]
 
@@ -131,9 +131,9 @@ class HostedStores:
         for at in range(0, len(file_ids), BATCH):
             some = list(file_ids[at : at + BATCH])
             if len(some) > 1:
-                self._call("post", f"/vector_stores/{store_id}/file_batches", {"file_ids": some})
+                self._call("post", f"/vector_stores/{store_id}/file_batches", {"file_ids": some}, once=True)
             else:
-                self._call("post", f"/vector_stores/{store_id}/files", {"file_id": some[0]})
+                self._call("post", f"/vector_stores/{store_id}/files", {"file_id": some[0]}, once=True)
 
     def detach(self, store_id: str, file_id: str) -> None:
         self._drop(f"/vector_stores/{store_id}/files/{file_id}")
@@ -142,7 +142,7 @@ class HostedStores:
 
     def upload(self, name: str, data: bytes, media_type: str) -> str:
         """Send a file; its id there."""
-        timeout = openai.Timeout(_UPLOAD_SECONDS, connect=5.0)
+        timeout = openai.Timeout(_LONG, connect=5.0)
         client = self._wire.client.with_options(max_retries=0, timeout=timeout)
         with mapped(self._wire.endpoint):
             try:
@@ -178,7 +178,8 @@ class HostedStores:
         *,
         once: bool = False,
     ) -> dict[str, Any]:
-        client = self._wire.client.with_options(timeout=openai.Timeout(_SECONDS, connect=5.0))
+        seconds = _LONG if once else _SECONDS  # some servers answer when all is read
+        client = self._wire.client.with_options(timeout=openai.Timeout(seconds, connect=5.0))
         if once:
             client = client.with_options(max_retries=0)
         options: Any = {"headers": _HEADERS, "params": dict(query or {})}
