@@ -188,5 +188,5 @@ class TestTrouble:
     @pytest.mark.parametrize("path", ["POST /v1/assistants", "POST /v1/threads$", "POST .*/messages"])
     def test_a_slow_server_before_the_run(self, api: FakeAssistants, backend: Make, path: str) -> None:
         api.once(path, Reply(sse(), wait_first=True))
-        error, _ = failed(backend(), request(first_token_timeout=0.3))
+        error, _ = failed(backend(), request(first_token_timeout=0.6))
         assert error.kind == "first_token_timeout" and len(api.asked(path)) == 1

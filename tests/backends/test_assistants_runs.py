@@ -330,10 +330,9 @@ class TestStreams:
     def test_word_of_the_run_is_no_token_and_a_step_is(self, api: FakeAssistants, backend: Make) -> None:
         begun = [event(a_run("queued")), event(a_run("in_progress"))]
         api.replies[0] = Reply([*begun, "hang"])
-        times = request(first_token_timeout=0.3, token_timeout=0.6)
-        assert failed(backend(), times)[0].kind == "first_token_timeout"
+        assert failed(backend(), request(first_token_timeout=0.5))[0].kind == "first_token_timeout"
         api.replies[:] = [Reply([*begun, event(searched(status="in_progress")), "hang"])]
-        assert failed(backend(), times)[0].kind == "token_timeout"
+        assert failed(backend(), request(token_timeout=0.3))[0].kind == "token_timeout"
 
     def test_stopping_it_stops_the_run(self, api: FakeAssistants, backend: Make) -> None:
         api.replies[0] = Reply([event(a_run("in_progress")), event(delta("Sleep ")), "hang"])
