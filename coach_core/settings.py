@@ -35,6 +35,8 @@ SHARED = {
     "openai_api_key": "OPENAI_API_KEY",
     "openai_base_url": "OPENAI_BASE_URL",
 }
+#: The variable of the key of the settings' own endpoint.
+OWN_KEY = SHARED["openai_api_key"]
 SECRETS = frozenset({"openai_api_key", "database_url"})
 #: Needed before the table can be read, or where a table could lead secrets away: never from the table.
 NOT_IN_TABLE = SECRETS | {"home", "host", "port", "openai_base_url", "log_level", "script"}
@@ -253,7 +255,7 @@ class Settings(BaseSettings):
         What is written into .env while the app runs is found. Raises BadSetting for a name that may hold no key.
         """
         self.check_key_name(name)
-        if name == variable("openai_api_key"):
+        if name == OWN_KEY:
             return self.openai_api_key
         return self._keys.get(name) if self._keys else ""
 

@@ -17,7 +17,7 @@ from coach_core.coach import trial
 from coach_core.coach.parts import BackendParts
 from coach_core.errors import CoachError
 from coach_core.knowledge import Knowledge
-from coach_core.settings import Settings, variable
+from coach_core.settings import OWN_KEY, Settings, variable
 from coach_core.store import Database, personas, schema
 from coach_core.types import BackendInfo, Check, Trial
 
@@ -89,7 +89,7 @@ def live_call(settings: Settings, parts: BackendParts, name: str) -> Trial:
         name,
         backend,
         parameters=trial.parameters(settings.temperature, row.endpoint.profile if row else {}),
-        key_variable=row.key_variable if row else variable("openai_api_key") if infos[name].needs_key else "",
+        key_variable=row.key_variable if row else OWN_KEY if infos[name].needs_key else "",
         patience=settings.turn_timeout if name == "local" else trial.FIRST,
     )
 

@@ -20,7 +20,7 @@ from coach_core.coach import trial
 from coach_core.coach.base import Base
 from coach_core.coach.parts import Row
 from coach_core.errors import BadSetting, CoachError, InputError
-from coach_core.settings import Settings, variable
+from coach_core.settings import OWN_KEY, Settings
 from coach_core.store import Database
 from coach_core.store import endpoints as rows
 from coach_core.store import personas as persona_rows
@@ -28,7 +28,6 @@ from coach_core.types import Actor, EndpointDraft, EndpointInfo, Fact, KeyState,
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 _TAKEN = frozenset(BACKENDS) | {"default"}
-_OPENAI_KEY = variable("openai_api_key")
 
 
 class Endpoints(Base):
@@ -173,7 +172,7 @@ def key_of(settings: Settings, name: str, base_url: str) -> tuple[KeyState, str,
         return "none", "", ""
     try:
         settings.check_key_name(name)
-        own_server = name == _OPENAI_KEY and vendors.origin(settings.openai_base_url) == vendors.origin(base_url)
+        own_server = name == OWN_KEY and vendors.origin(settings.openai_base_url) == vendors.origin(base_url)
         if not own_server and (why := vendors.leads_away(name, base_url)):
             return "refused", "", why
         value = settings.secret(name)

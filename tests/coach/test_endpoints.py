@@ -289,6 +289,17 @@ def test_what_goes_wrong_in_a_test_is_a_sentence_and_what_to_mend(
     assert mend in found.mend and EU not in repr(found)
 
 
+def test_an_api_that_its_vendor_switched_off_is_told_as_such(opened: Callable[..., Coach]) -> None:
+    coach = opened(openai_api_key=OWN)
+    me = coach.owner()
+    assert "openai_assistants" not in {i.name for i in coach.backends(me)}, "never without a server of its own"
+    old = draft("https://api.openai.com/v1", "old", "OPENAI_API_KEY", wire="openai_assistants")
+    found = coach.test_endpoint(me, old)
+    assert (found.state, found.error) == ("fail", "api_switched_off") and "another protocol" in found.mend
+    coach.save_endpoint(me, old)
+    assert ask(coach, me, thread(coach, me, "old"))[-1].error == "api_switched_off"
+
+
 def test_a_test_that_lacks_something_says_what(coach: Coach, me: Actor, chat: FakeApi) -> None:
     found = coach.test_endpoint(me, draft(chat, variable="COACH_KEY_MISSING"))
     assert found.state == "fail" and "COACH_KEY_MISSING=..." in found.detail
