@@ -159,12 +159,13 @@ class Wire(ABC):
                         yield replace(event, retries=event.retries + again) if again and event.terminal else event
                 return
             except BackendError as fault:
-                opened = watch.sent > before
-                if begun or not opened or request.parameters.get("background") or not pause_before(fault, watch):
+                if begun or watch.sent == before or request.parameters.get("background"):
+                    raise
+                watch.begin()
+                if not pause_before(fault, watch):
                     raise
                 again += watch.sent - before
                 request = anew(request)
-                watch.begin()
 
     def model_of(self, request: Request) -> str:
         return request.model or self.model
@@ -217,7 +218,7 @@ class Wire(ABC):
         http = DefaultHttpx2Client(
             timeout=openai.Timeout(60, connect=_CONNECT), event_hooks={"response": [stay_with(endpoint)]}
         )
-        return Client(
+        client = Client(
             api_key=key or "none",
             base_url=endpoint.base_url or VENDOR,
             max_retries=RETRIES,
@@ -225,6 +226,9 @@ class Wire(ABC):
             default_query=self.profile.query,
             http_client=line.watched(http),
         )
+        if endpoint.name != "default":
+            client.alone(headers)
+        return client
 
     def ask(self, path: str, body: Mapping[str, Any], watch: Watch, query: Mapping[str, Any] | None = None) -> Reply:
         """Send `body` and get its answer; what this server is found not to take is left out from then on."""

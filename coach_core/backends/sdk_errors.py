@@ -208,12 +208,14 @@ def said(
             kind = StateLost
         elif status == 404 and "model" in text.lower():
             kind = ModelNotFound
+    if kind is ServerFailed and issubclass(_of_status(status), ServerFailed):  # 503 says more than "server_error"
+        kind = _of_status(status)
     kind = kind or (_of_status(status) if status else ServerFailed)
     fault = kind(_sentence(kind, codes or "", text, endpoint))
     if kind is RateLimited and used_up(f"{codes} {text}"):
         fault.retryable = False
         return fault
-    return _asking_to_wait(fault, _told_to_wait(headers or {}, text))
+    return _asking_to_wait(fault, _told_to_wait(headers or {}, text), host_of(endpoint))
 
 
 def _status(error: openai.APIStatusError, endpoint: Endpoint) -> BackendError:
@@ -228,12 +230,15 @@ def _status(error: openai.APIStatusError, endpoint: Endpoint) -> BackendError:
     return said(f"{error.code} {error.type}", message, endpoint, status, error.response.headers)
 
 
-def _asking_to_wait(fault: BackendError, wait: float) -> BackendError:
+def _asking_to_wait(fault: BackendError, wait: float, host: str) -> BackendError:
     if not wait or not isinstance(fault, RateLimited | Overloaded):
         return fault
-    asked = type(fault)(f"{fault.sentence} It asks to wait {_length(wait)}." if wait >= 1 else fault.sentence)
-    asked.retry_after = wait
-    return asked
+    if wait >= 1:
+        limited = isinstance(fault, RateLimited)
+        why = f"asks to wait {_length(wait)}: too many requests" if limited else f"is overloaded for {_length(wait)}"
+        fault = type(fault)(f"{host} {why}. Try again after that.")
+    fault.retry_after = wait
+    return fault
 
 
 def _length(seconds: float) -> str:
