@@ -270,7 +270,7 @@ def commands(persona: Persona | None, thread: Thread | None) -> bool:
 
 
 def composer(running: TurnRecord | None, persona: Persona | None, thread: Thread | None) -> None:
-    with st.bottom:
+    with st.bottom, st.container(gap="xsmall"):
         callable_ = commands(persona, thread)
         files: list[StoredFile] = state.get("_files", [])
         if files:

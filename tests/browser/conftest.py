@@ -44,6 +44,16 @@ SCRIPT: dict[str, Any] = {
                 "![x](http://evil.example/p.png) and [here](https://good.example/a) <img src=http://evil.example/q>."
             ],
         },
+        {
+            "match": "web",
+            "steps": [
+                "Seven hours",
+                {"citation": {"url": "https://health.example/sleep?a=1", "title": "Sleep", "text": "Seven or more."}},
+                ". And light matters.",
+                {"citation": {"url": "javascript:alert(1)", "title": "Odd"}},
+            ],
+        },
+        {"match": "breaks off", "steps": ["The first half of it. ", {"error": "rate_limited"}]},
         {"match": "^long", "steps": ["{question}\n\n" + "Some words to read. " * 50]},
         {"match": "مرحبا", "steps": ["أهلا بك. ما الذي يشغلك اليوم؟"]},
     ],
@@ -68,6 +78,11 @@ class App:
             **environment,
         }
         self._process: subprocess.Popen[bytes] | None = None
+
+    def command(self, *arguments: str) -> None:
+        """A command line in this home, beside the server."""
+        command = [sys.executable, "-m", "coach_core", *arguments]
+        subprocess.run(command, cwd=ROOT, env=self._environment, check=True, capture_output=True)
 
     def start(self) -> App:
         log = (self.home / "server.log").open("ab")

@@ -113,6 +113,51 @@ def test_what_is_too_long_is_told_and_stays_in_the_input(app: App, page: Page) -
     assert "thread=" not in page.url
 
 
+def test_a_tool_is_called_by_a_chip_that_keeps_what_was_typed(app: App, page: Page) -> None:
+    app.command("personas", "edit", "business", "--tool", "search_documents")
+    open_chat(page, app, "/chat?persona=business")
+    field(page).fill("emergency funds")
+    page.get_by_role("button", name="/search_documents").click()
+    expect(field(page)).to_have_value("/search_documents emergency funds")
+    expect(field(page)).to_be_focused()
+    field(page).press("Enter")
+    expect(finished(page)).to_have_text("You asked: emergency funds")
+    page.get_by_text("Used search documents").click()
+    expect(page.get_by_text("search_documents(query='emergency funds')")).to_be_visible()
+
+
+def test_a_source_of_the_web_opens_in_a_window_that_knows_nothing_of_this_one(app: App, page: Page) -> None:
+    open_chat(page, app)
+    ask(page, "What does the web say?")
+    expect(finished(page)).to_have_text("Seven hours [1]. And light matters. [2]")
+    answers(page).last.locator('a[href^="#cite-"]').first.click()
+    link = page.get_by_role("dialog").get_by_role("link")
+    expect(link).to_have_attribute("href", "https://health.example/sleep?a=1")
+    expect(link).to_have_attribute("rel", re.compile("noreferrer"))
+    expect(link).to_have_attribute("target", "_blank")
+    expect(page.get_by_role("dialog")).to_contain_text("Seven or more.")
+    page.keyboard.press("Escape")
+    page.locator('[class*="st-key-sources-"] button:visible').nth(1).click()
+    expect(page.get_by_role("dialog")).to_contain_text("javascript:alert(1)")
+    expect(page.get_by_role("dialog").get_by_role("link")).to_have_count(0)
+
+
+def test_an_answer_that_breaks_off_says_why_and_another_backend_goes_on(app: App, page: Page) -> None:
+    open_chat(page, app, "/chat?persona=general")
+    ask(page, "This breaks off: how do I set a goal?")
+    expect(finished(page)).to_have_text("The first half of it.")
+    expect(page.get_by_test_id("stAlert")).to_contain_text("press Continue")
+    page.locator(".st-key-head").get_by_role("button", name="More").click()
+    page.get_by_role("combobox", name="Answered by").click()
+    page.get_by_role("option", name="Quotes from the documents").click()
+    expect(page.get_by_role("combobox", name="Answered by")).to_have_attribute("value", re.compile("Quotes"))
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Continue").click()
+    answer = finished(page)
+    expect(answer).to_contain_text(re.compile(r"The first half of it\..+", re.S))
+    expect(page.get_by_test_id("stAlert")).to_have_count(0)
+
+
 # -- while it streams ----------------------------------------------------------------------------------
 
 

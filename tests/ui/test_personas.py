@@ -130,7 +130,7 @@ def test_a_value_out_of_its_range_is_said_and_not_saved(
 ) -> None:
     at = open_page("personas", edit="career-coach")
     at.number_input(key=field(at, name)).set_value(value).run()
-    assert any(shared.escape(says) in c.value for c in at.caption)
+    assert any(shared.escape(says) in m.value for m in at.markdown)
     at.button(key="save_persona").click().run()
     next(b for b in at.button if b.label == "Save" and b.key != "save_persona").click().run()
     assert any(shared.escape(says) in e.value for e in at.error)
