@@ -27,6 +27,12 @@ _BACKOFF = 0.5  # seconds before the first retry where the server does not say
 class Client(openai.OpenAI):
     """The SDK's client: it retries until the headers are there, and waits in a way that can be interrupted."""
 
+    def alone(self, headers: Mapping[str, Any]) -> None:
+        """Forget what the SDK took from the environment by itself (OPENAI_ORG_ID, OPENAI_CUSTOM_HEADERS ...): it is
+        meant for the settings' own endpoint, and may name an organisation or hold a key."""
+        self.organization = self.project = self.admin_api_key = None
+        self._custom_headers = headers
+
     def _validate_headers(self, headers: Any, custom_headers: Any) -> None:
         """Whoever makes a client has seen to it that there is a key, in the header that the server wants."""
 

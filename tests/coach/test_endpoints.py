@@ -97,6 +97,24 @@ def test_two_rows_at_once_answer_each_with_its_own_key(
     assert {b["model"] for b in chat.bodies} == {"m1"} and {b["model"] for b in responses.bodies} == {"m2"}
 
 
+def test_what_the_environment_says_of_the_settings_own_api_goes_to_no_row(
+    opened: Callable[..., Coach], chat: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-planted")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-planted")
+    monkeypatch.setenv("OPENAI_ADMIN_KEY", "admin-planted")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "Authorization: Bearer planted\nX-Other: planted")
+    coach = opened()
+    me = coach.owner()
+    coach.save_endpoint(me, draft(chat, "eu", profile={"headers": {"X-Site": "coach"}}))
+    coach.test_endpoint(me, draft(chat, "", "COACH_KEY_US"))
+    ask(coach, me, thread(coach, me, "eu"))
+    unsaved, saved = (r.headers for r in chat.requests)
+    assert saved["authorization"] == f"Bearer {EU}" and saved["x-site"] == "coach"
+    assert unsaved["authorization"] == f"Bearer {US}"
+    assert "planted" not in repr(dict(saved) | dict(unsaved)).replace(EU, "").replace(US, "")
+
+
 def test_the_turns_record_names_the_row_and_where_it_is(coach: Coach, me: Actor, chat: FakeApi) -> None:
     coach.save_endpoint(me, draft(chat))
     turn = coach.start(me, thread(coach, me, "eu").id, "Hello?")
@@ -451,7 +469,9 @@ def test_a_name_is_taken_once_and_stays(coach: Coach, me: Actor) -> None:
 
 def test_a_pasted_target_is_taken_apart_when_it_is_saved(coach: Coach, me: Actor) -> None:
     target = "https://contoso.openai.azure.com/openai/deployments/eu/chat/completions?api-version=2025-01-01"
-    saved = coach.save_endpoint(me, draft(target, profile={"query": {"api-version": "old"}, "key_header": "api-key"})).draft
+    saved = coach.save_endpoint(
+        me, draft(target, profile={"query": {"api-version": "old"}, "key_header": "api-key"})
+    ).draft
     assert saved.base_url == "https://contoso.openai.azure.com/openai/deployments/eu"
     assert saved.profile == {"query": {"api-version": "2025-01-01"}, "key_header": "api-key"}
 
