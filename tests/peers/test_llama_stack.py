@@ -151,7 +151,7 @@ class TestBothWires:
             if "well" in event.text:
                 began = time.monotonic()
                 cancel.set()
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < 3.0, "at once, on a busy machine too"
         assert done(events).status == "cancelled" and text_of(events) == "Sleep well "
         assert text_of(play(backend, request("And now?"))) == "Yes.", "the next one is answered"
 
