@@ -270,12 +270,14 @@ class _Gathered:
 
     def _fragment(self, piece: Mapping[str, Any]) -> None:
         self.fragments += 1
-        index = piece.get("index")
-        if index is None:  # some servers leave it out: a new id begins a new call
-            known = [place for place, call in self.calls.items() if call.call_id and call.call_id == piece.get("id")]
-            index = known[0] if known else len(self.calls) - (not piece.get("id") and bool(self.calls))
         custom = piece.get("custom")
         function = piece.get("function") or custom
+        index = piece.get("index")
+        if index is None:  # some servers leave it out: a new id, or a name where there is one, begins a new call
+            known = [place for place, call in self.calls.items() if call.call_id and call.call_id == piece.get("id")]
+            named = bool((function or {}).get("name")) and any(c.name for c in list(self.calls.values())[-1:])
+            goes_on = not piece.get("id") and not named and bool(self.calls)
+            index = known[0] if known else len(self.calls) - goes_on
         call = self.calls.get(self._placed.get(index, index))
         if call and call.call_id and piece.get("id") not in {None, "", call.call_id} and (function or {}).get("name"):
             self._placed[index] = len(self.calls)  # Ollama and Gemini give every call the same index

@@ -87,6 +87,14 @@ class TestRead:
             assert play(wire("openai_chat", api.url))[-1].usage == Usage(7, 3, 4)
 
 
+    def test_calls_without_index_and_id_are_told_apart_by_their_names(self, wire: Wire) -> None:
+        calls = [{"id": "", "type": "function", "function": {"name": n, "arguments": "{}"}} for n in ("f", "g")]
+        with FakeApi(chunks({"tool_calls": calls}, finish="tool_calls")) as api:
+            events = play(wire("openai_chat", api.url))
+        assert [(e.name, e.arguments) for e in events[:-1]] == [("f", {}), ("g", {})]
+        assert len({e.call_id for e in events[:-1]}) == 2
+
+
 class TestSent:
     def test_the_key_in_the_header_that_is_wanted(self) -> None:
         with FakeApi(recorded("chat_text")) as api:

@@ -97,7 +97,9 @@ class _Told:
     def _piece(self, piece: dict[str, Any]) -> None:
         key = piece.get("index")
         if key is None:
-            key = f"{len(self.calls)}" if piece.get("id") or not self.calls else list(self.calls)[-1]
+            last = list(self.calls.values())[-1:]
+            named = isinstance(piece.get("function"), dict) and piece["function"].get("name") and last and last[0][1]
+            key = f"{len(self.calls)}" if piece.get("id") or not last or named else list(self.calls)[-1]
         if key in self.calls and piece.get("id") not in (None, "", self.calls[key][0]) and self.calls[key][0]:
             key = f"{key}+{len(self.calls)}"  # a server that gives every call the same index
             self.same_index = key
