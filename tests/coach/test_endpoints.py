@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from coach_core.coach import Coach
 from coach_core.errors import BadSetting, CoachError, InputError, MissingKey, NameTaken, NotAllowed
 from coach_core.settings import Settings
 from coach_core.store import endpoints as rows
-from coach_core.types import Actor, EndpointDraft, Event, Persona, PersonaDraft, Thread
+from coach_core.types import Actor, EndpointDraft, Event, Persona, PersonaDraft, Thread, ThreadQuery
 from tests.backends.fake_api import FakeApi, Reply, json_reply, recorded
 
 EU, US, OWN = "eu-planted-7Gq2Lr9XwT", "us-planted-Zz81kPq0Ma", "sk-planted-own-0123456789"
@@ -121,6 +122,10 @@ def test_the_turns_record_names_the_row_and_where_it_is(coach: Coach, me: Actor,
     list(coach.tail(me, turn.id))
     record = coach.turn(me, turn.id)
     assert (record.backend, record.endpoint, record.model) == ("eu", "openai_chat@eu", "m1")
+    hits, total = coach.threads(me, ThreadQuery(backend="eu"))
+    assert total == 1 and hits[0].last_backend == "eu" and coach.threads(me, ThreadQuery(backend="openai_chat"))[1] == 0
+    report = coach.metrics(me, since=timedelta(hours=1), backend="eu")
+    assert set(report.backends) == {"eu"}
 
 
 def test_rows_stand_behind_the_wires_with_what_keeps_them_from_answering(coach: Coach, me: Actor) -> None:
@@ -449,7 +454,9 @@ def test_a_row_written_by_hand_that_makes_no_sense_is_listed_with_why(coach: Coa
     assert "Choose a protocol" in infos["odd"].why and "looks like a secret" in infos["secret"].why
     assert infos["extractive"].wire == "extractive", "a row never takes the place of a backend of the app's own"
     assert ask(coach, me, thread(coach, me))[-1].status == "completed"
-    assert {c.name for c in coach.doctor(me)} >= {"odd", "secret"}
+    checks = {c.name: c for c in coach.doctor(me)}
+    assert checks["odd"].state == checks["secret"].state == "warn"
+    assert checks["extractive"].state == coach.test_backend(me, "extractive").state == "ok" and not chat.requests
 
 
 def test_a_name_is_taken_once_and_stays(coach: Coach, me: Actor) -> None:

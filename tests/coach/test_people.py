@@ -56,6 +56,13 @@ def test_duplicate_delete_and_undo(coach: Coach, me: Actor, persona: Persona) ->
         ({"parameters": {"temperature": "hot"}}, "temperature must be"),
         ({"parameters": {"size": 1}}, "no parameter called 'size'"),
         ({"parameters": {"reasoning_effort": "huge"}}, "reasoning_effort"),
+        ({"parameters": {"temperature": float("nan")}}, "temperature must be"),
+        ({"parameters": {"max_output_tokens": 1.5}}, "a whole number of tokens"),
+        ({"parameters": {"turn_timeout": 0}}, "seconds from 1 to 86,400; 0 is not"),
+        ({"parameters": {"state": "forever"}}, "previous_response, conversation or stateless; 'forever' is not"),
+        ({"parameters": {"search": ["local"]}}, "local or hosted"),
+        ({"parameters": {"background": "yes"}}, "true or false"),
+        ({"parameters": {"assistant_id": "asst 1\n"}}, "asst_abc123"),
     ],
 )
 def test_a_draft_that_cannot_be_saved_is_told(

@@ -153,6 +153,22 @@ def test_provider_state_is_one_row_a_thread_and_endpoint(world: Any) -> None:
     assert state.get(world.db, thread.id, "openai") is None
 
 
+@pytest.mark.parametrize(
+    ("data", "stays"),
+    [({"response_id": "1"}, True), ({"conversation_id": "1", "request_id": "r"}, False), ({"thread_id": "1"}, False)],
+)
+def test_a_conversation_that_changes_as_it_is_used_is_taken_out(world: Any, data: dict[str, str], stays: bool) -> None:
+    thread = world.thread()
+    turn = world.ask(thread, "Q")
+    state.put(world.db, thread.id, "openai", turn.answer_id, data)
+    assert state.take(world.db, thread.id, "openai", new_id()) is None, "another branch"
+    assert state.take(world.db, thread.id, "azure", turn.answer_id) is None
+    with ThreadPoolExecutor(4) as pool:
+        taken = list(pool.map(lambda _: state.take(world.db, thread.id, "openai", turn.answer_id), range(4)))
+    assert [t for t in taken if t] == [data] * (4 if stays else 1), "one turn has it, and no other"
+    assert (state.get(world.db, thread.id, "openai") is not None) == stays
+
+
 def test_the_audit_log_shows_what_changed_and_that_nothing_else_did(world: Any) -> None:
     for number in range(5):
         audit.record(world.db, world.actor, "persona.save", f"p{number}", {"a": number}, {"a": None, "id": new_id()})

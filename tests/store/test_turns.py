@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from coach_core.errors import LeaseLost, MessageNotFound, ThreadNotFound, TurnNotFound, TurnRunning
 from coach_core.store import messages, metrics, state, threads, turns
-from coach_core.types import Actor, Event, Part, ThreadQuery, Usage, new_id, now
+from coach_core.types import Actor, Citation, Event, Part, ThreadQuery, Usage, new_id, now
 
 
 def late() -> Any:
@@ -199,6 +200,39 @@ def test_a_dead_owners_turn_is_interrupted_with_what_had_arrived(world: Any) -> 
     assert (total, hits[0].interrupted) == (1, True)
     (row,) = metrics.read(world.db, now() - timedelta(days=1), late(), "day")
     assert (row.turns, row.failed, row.errors) == (1, 1, {"interrupted": 1})
+
+
+def told(turn: Any, *events: Event) -> list[Event]:
+    return [replace(event, turn=turn.id, seq=n) for n, event in enumerate(events, 1)]
+
+
+CALL = Event("tool_call", call_id="c1", name="look", arguments={"word": "x"})
+RESULT = Event("tool_result", call_id="c1", name="look", text="found")
+
+
+def test_what_tools_did_outlives_their_owner(world: Any) -> None:
+    thread = world.thread()
+    turn = world.begin(thread)
+    never = Event("tool_call", call_id="c2", name="look", arguments={})
+    events = told(turn, Event("text", text="Let me see."), CALL, RESULT, Event("text", text="It is"), never)
+    turns.append(world.db, turn, "me", 1, events, "Let me see.It is").result()
+    turns.recover(world.again(), late())
+    answer = messages.get(world.db, world.actor, turn.answer_id)
+    assert answer.text == "Let me see.It is"
+    assert [(p.kind, p.text) for p in answer.parts] == [
+        ("text", "Let me see."), ("tool_call", ""), ("tool_result", "found"), ("text", "It is"),
+    ]  # fmt: skip
+    cited = Event("citation", citation=Citation(1, "Web", url="https://a.example/"))
+    again = world.begin(thread, None, question_id=turn.question_id, resume_of=turn.answer_id)
+    events = told(again, cited, Event("text", text=" there [1]."))
+    turns.append(world.db, again, "me", 1, events, "Let me see.It is there [1].").result()
+    turns.recover(world.again(), late())
+    answer = messages.get(world.db, world.actor, again.answer_id)
+    assert [p.text for p in answer.parts] == ["Let me see.", "", "found", "It is there [1]."]
+    third = world.begin(thread, None, question_id=turn.question_id, resume_of=again.answer_id)
+    turns.recover(world.again(), late())
+    kept = messages.citations(world.db, world.actor, [third.answer_id])[third.answer_id]
+    assert [(c.number, c.url) for c in kept] == [(1, "https://a.example/")], "its sources go along"
 
 
 def test_a_renewed_lease_is_not_recovered(world: Any) -> None:
