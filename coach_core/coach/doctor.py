@@ -56,7 +56,10 @@ def checks(
     with ThreadPoolExecutor(AT_ONCE, "doctor") as pool:
         found += pool.map(look, infos)
     if not any(i.ready and i.name not in {"extractive", "scripted"} for i in infos.values()):
-        mend = "Put OPENAI_API_KEY=... or COACH_LOCAL_MODEL=path-to.gguf into the file .env and start again."
+        mend = (
+            "Put OPENAI_API_KEY=... or COACH_LOCAL_MODEL=path-to.gguf into the file .env and start again, "
+            "or add an endpoint."
+        )
         found.append(Check("language model", "warn", "none is connected: answers are quotes from the documents", mend))
     return found
 

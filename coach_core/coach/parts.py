@@ -123,13 +123,13 @@ class BackendParts:
 
     def parameters(self, name: str) -> Mapping[str, Any]:
         """What the endpoint of `name` says of temperature, length, times and the like."""
-        row = None if name in BACKENDS else self.row(name)
+        row = self.row(name)
         endpoint = row.endpoint if row else self._endpoints.get(name)
         return (endpoint.profile.get("parameters") or {}) if endpoint else {}
 
     def row(self, name: str) -> Row | None:
         """The endpoint listed under `name` now, if there is one."""
-        return next(iter(self._rows(name)), None)
+        return None if name in BACKENDS else next(iter(self._rows(name)), None)
 
     def close(self) -> None:
         with self._gate:
