@@ -309,12 +309,11 @@ def _facts(form: _Form, wire: str) -> tuple[dict[str, Any], bool]:
     now: dict[str, Any] = {}
     with st.expander("What it takes", icon=":material/fact_check:", key=f"endpoint_facts_{form.vendor}"):
         plain = [f for f in heeded if f.kind not in TABLES]
-        columns = st.columns(2)
-        flags, others = [f for f in plain if f.kind == "flag"], [f for f in plain if f.kind != "flag"]
-        for number, fact in enumerate([*flags, *others]):
-            at = number if fact.kind == "flag" else number - len(flags)
-            with columns[at % 2]:
-                now[fact.name] = _fact(form, fact, stated.get(fact.name, fact.default))
+        for some in ([f for f in plain if f.kind == "flag"], [f for f in plain if f.kind != "flag"]):
+            columns = st.columns(2)
+            for number, fact in enumerate(some):
+                with columns[number % 2]:
+                    now[fact.name] = _fact(form, fact, stated.get(fact.name, fact.default))
     wrong = False
     with st.expander("Headers, query, more fields, parameters", icon=":material/data_object:"):
         st.caption("As JSON. Secrets are refused: a key belongs into .env, and its variable's name above.")

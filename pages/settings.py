@@ -135,9 +135,10 @@ def _change(coach: Coach, actor: Actor, name: str, own: str, value: str, says: s
     with st.form("setting", border=False):
         if name in NAMES_A_BACKEND:
             given = _backend_choice(coach, actor, name, own)
+            st.caption("It holds from the next question on.")
         else:
             given = st.text_input("Value", own, placeholder=value or "none", key="setting_value") or ""
-        st.caption("Leave it empty to go back to the default. It holds from the next question on.")
+            st.caption("Leave it empty to go back to the default. It holds from the next question on.")
         if st.form_submit_button("Save", type="primary"):
             with shared.guard():
                 coach.change_setting(actor, name, given.strip())
@@ -155,8 +156,8 @@ def _backend_choice(coach: Coach, actor: Actor, name: str, own: str) -> str:
 
 
 def _label(name: str) -> str:
-    words = name.replace("_", " ").replace("openai api", "API").replace("openai", "API").replace("mb", "(MB)")
-    words = words.replace("url", "URL")
+    words = name.replace("_", " ").replace("openai api", "API").replace("openai", "API").replace("url", "URL")
+    words = f"{words.removesuffix(' mb')} (MB)" if words.endswith(" mb") else words
     return words[0].upper() + words[1:]
 
 

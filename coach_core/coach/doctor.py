@@ -75,7 +75,7 @@ def check_backend(parts: BackendParts, name: str) -> Check:
     found = _guarded(name, lambda: parts.get(name).check())
     mend = found.mend
     if row is not None and found.state == "fail":
-        mend = f"Check the address and the key in {row.key_variable}." if row.key_variable else "Check the address."
+        mend = f"Its key is the value of {row.key_variable}." if row.key_variable else ""
     return replace(found, name=name, mend=mend)
 
 

@@ -22,6 +22,8 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCoach]:
             ("passages", "8", "environment"),
             ("history_messages", "12", "settings table"),
             ("novel", "1", "default"),
+            ("embedder", "", "default"),
+            ("upload_mb", "25", "default"),
         ]
         yield fake
 
@@ -50,6 +52,7 @@ def test_each_value_says_where_it_comes_from_and_keys_are_never_shown(fake: Fake
     words = shown(at)
     for name, value, where in fake.settings_rows:
         assert f"What {name} does." in words and where in words and value in words
+    assert "**Upload (MB)**" in words and "**Embedder**" in words
     assert "More" in [s.value for s in at.subheader], "what no group names is shown too"
     changes = {b.key for b in at.button if b.label == "Change"}
     assert "change_openai_api_key" not in changes and "change_backend" in changes
