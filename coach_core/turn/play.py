@@ -24,6 +24,7 @@ from coach_core.errors import (
     TimedOut,
     told_after,
 )
+from coach_core.tools import slash
 from coach_core.turn.cite import Citer
 from coach_core.turn.exchange import exchange
 from coach_core.types import Event, Passage, Usage
@@ -246,6 +247,8 @@ class Play:
             elif event.kind == "done":
                 done = event
                 break
+            elif event.kind == "notice" and event.source == "tools":
+                yield replace(event, text=f"{event.text} {self._by_hand()}".strip())
             else:
                 yield event
         yield from cites.flush()
@@ -260,6 +263,11 @@ class Play:
             raise EmptyAnswer()
         if done.finish_reason == "length":
             raise EmptyAnswer("The model reached its greatest length before it said a word. Allow a longer answer.")
+
+    def _by_hand(self) -> str:
+        """How a person calls the tools that a model cannot call."""
+        specs = self._turn.tools.specs() if self._turn.tools else ()
+        return f"You can call them yourself: {', '.join(map(slash.usage, specs))}." if specs else ""
 
     # -- tools --------------------------------------------------------------------------------------
 

@@ -251,3 +251,11 @@ def test_a_tool_called_by_hand_runs_before_the_model_is_asked() -> None:
     assert ran == ["sleep"] and kinds.index("tool_result") < kinds.index("text")
     asked, result = backend.requests[0].exchange
     assert asked.parts[0].arguments == {"word": "sleep"} and result.text == "found sleep"
+
+
+def test_where_a_model_takes_no_tools_the_person_is_told_how_to_call_them() -> None:
+    _, tools = counted()
+    none = Event("notice", source="tools", text="This model takes no tools.")
+    (text,) = notices(play(Calls([none, "Hi.", done()]), tools=tools), "tools")
+    assert text == "This model takes no tools. You can call them yourself: /look WORD."
+    assert notices(play(Calls([none, "Hi.", done()])), "tools") == ["This model takes no tools."]
