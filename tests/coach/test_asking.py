@@ -128,6 +128,38 @@ def test_editing_never_goes_on_with_a_conversation_that_has_heard_more(make_coac
     assert "conv_2" in str(api.bodies[-1]["conversation"])
 
 
+# -- what is mended ----------------------------------------------------------------------------------------
+
+TOO_LONG = json_reply(
+    400, json.dumps({"error": {"code": "context_length_exceeded", "message": "Your input exceeds the context window."}})
+)
+
+
+def test_a_conversation_too_long_for_the_model_is_told_shorter(make_coach: Maker, api: FakeApi) -> None:
+    coach = make_coach(openai_base_url=api.url, openai_api_key="k", model="m1")
+    thread = thread_of(coach)
+    for n in range(4):
+        asked(coach, thread, f"Question {n}?")
+    api.replies[:] = [*[TOO_LONG] * (len(api.requests) + 1), responses("Short.", answer="resp_short")]
+    events = asked(coach, thread, "And now?")
+    assert events[-1].status == "completed" and events[-1].retries == 1
+    assert [t for _, t in told(api.bodies[-1])] == ["Question 2?", "Fine.", "Question 3?", "Fine.", "And now?"]
+    assert "previous_response_id" in api.bodies[-2] and "previous_response_id" not in api.bodies[-1]
+    assert any("older half" in n for n in coach.turn(coach.owner(), events[-1].turn).notices)  # type: ignore[arg-type]
+    asked(coach, thread, "Go on.")
+    assert api.bodies[-1]["previous_response_id"] == "resp_short", "the shorter one is gone on from"
+
+
+def test_what_is_too_long_even_so_is_told(make_coach: Maker, api: FakeApi) -> None:
+    coach = make_coach(openai_base_url=api.url, openai_api_key="k", model="m1", backend="openai_chat")
+    thread = thread_of(coach)
+    api.replies[:] = [chat("One."), TOO_LONG]
+    asked(coach, thread, "First?")
+    events = asked(coach, thread, "Second?")
+    assert len(api.requests) == 3 and (events[-1].kind, events[-1].error) == ("error", "context_too_long")
+    assert "too long" in events[-1].text
+
+
 # -- tools called by hand ----------------------------------------------------------------------------------
 
 
