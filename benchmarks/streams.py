@@ -138,10 +138,10 @@ def serve(port: int, count: int, paced: int) -> None:
         def log_message(self, *_: object) -> None:
             pass
 
-    _Server(("127.0.0.1", port), Handler).serve_forever()
+    Server(("127.0.0.1", port), Handler).serve_forever()
 
 
-class _Server(ThreadingHTTPServer):
+class Server(ThreadingHTTPServer):
     def handle_error(self, *_: object) -> None:
         """A client may leave once it has heard the last event."""
 

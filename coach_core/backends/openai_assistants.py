@@ -264,6 +264,7 @@ class OpenAIAssistants(Threads):
                         asked.watch.token()
                     yield from self._saying(asked, gathered.take(frame))
                     if gathered.ended:
+                        reply.said_all()
                         break
         except (httpx2.TransportError, StreamCut) as error:  # the run may go on there all the same
             if not gathered.run_id or isinstance(error, MalformedStream):

@@ -255,6 +255,7 @@ class OpenAIResponses(Wire):
                                 return
                             yield raw
                             if raw.get("type", "error") in ENDED:
+                                reply.said_all()
                                 return
                 except (httpx2.TransportError, StreamCut):
                     if not at_server or not response_id:

@@ -12,7 +12,7 @@ import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from threading import Event as Flag
@@ -28,11 +28,15 @@ from coach_core.backends.frames import MOST, Frames, read_at_most
 from coach_core.backends.line import Cancelled, Watch
 from coach_core.backends.retries import RETRIES, Client, anew, pause_before
 from coach_core.backends.sdk_errors import host_of, mapped, message_of, not_an_api, said, stay_with
-from coach_core.errors import AuthFailed, BackendError, BadSetting, MissingKey
+from coach_core.errors import AuthFailed, BackendError, BadSetting, MissingKey, TimedOut
 from coach_core.types import Check, Event, Usage
 
 VENDOR = "https://api.openai.com/v1"
 _CONNECT = 5.0
+#: Seconds that a line is kept for the next request; the default, 5, is shorter than any thought of a person.
+_KEPT = 90.0
+#: Seconds that the end of a stream is waited for after its last event, so that its line can be kept.
+_LINGER = 0.05
 _MEND = "Check the key, the base URL and the network."
 _THINKS = re.compile(r"(?:o\d|gpt-5)(?!.*chat)")
 _NO_TOOLS = re.compile(
@@ -216,7 +220,9 @@ class Wire(ABC):
         if self.profile.key_header and key:
             headers |= {self.profile.key_header: key, "Authorization": openai.Omit()}
         http = DefaultHttpx2Client(
-            timeout=openai.Timeout(60, connect=_CONNECT), event_hooks={"response": [stay_with(endpoint)]}
+            timeout=openai.Timeout(60, connect=_CONNECT),
+            limits=httpx2.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=_KEPT),
+            event_hooks={"response": [stay_with(endpoint)]},
         )
         client = Client(
             api_key=key or "none",
@@ -345,6 +351,8 @@ class Reply:
         self._watch = watch
         self._frames: Frames | None = None
         self._whole: dict[str, Any] | None = None
+        self._chunks = response.iter_bytes()
+        self._said_all = False
         kind = response.headers.get("content-type", "text/event-stream")
         if "html" in kind or "json" in kind:
             self._whole = self._document(endpoint, marks, html="html" in kind)
@@ -364,15 +372,24 @@ class Reply:
         """Whether nothing can be missing: one document, or a stream that said so itself."""
         return self._frames is None or self._frames.finished
 
+    def said_all(self) -> None:
+        """The last event was heard, though the stream itself does not say so."""
+        self._said_all = True
+
     def close(self) -> None:
+        """Let go of the answer. A line on which nothing more is to come is used again; any other is closed."""
+        if self._frames is not None and (self._said_all or self._frames.finished):
+            brief = Watch(replace(self._watch.request, first_token_timeout=_LINGER), self._watch.cancel, "")
+            with suppress(TimedOut, Cancelled, httpx2.HTTPError, httpx2.StreamError), brief.held():
+                for _ in self._chunks:
+                    """Only the end is missing."""
         self._response.close()
 
     def _bytes(self) -> Iterator[bytes]:
-        chunks = self._response.iter_bytes()
         while True:
             with self._watch.held():
                 try:
-                    chunk = next(chunks)
+                    chunk = next(self._chunks)
                 except StopIteration:
                     return
             yield chunk
