@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from coach_core.errors import BadSetting, InputError, NameTaken, NotAllowed, PersonaNotFound, ProfileNotFound
-from coach_core.store import audit, endpoints, personas, settings_table, state, users
+from coach_core.store import audit, endpoints, personas, settings_table, state, threads, users
 from coach_core.store.models import metadata
 from coach_core.types import PersonaDraft, new_id
 
@@ -139,6 +139,21 @@ def test_endpoints(world: Any) -> None:
         endpoints.save(world.db, "x", "http://elsewhere/v1", "openai_chat", endpoint_id=new_id())
     endpoints.delete(world.db, row.id)
     assert endpoints.get(world.db, "vllm") is None
+
+
+def test_what_an_endpoint_is_used_for_and_what_was_kept_there(world: Any) -> None:
+    thread, other = world.thread(backend="eu"), world.thread(world.profile("Ana"), backend="eu")
+    world.thread(backend="us")
+    assert endpoints.threads_on(world.db, "eu") == 2 and endpoints.threads_on(world.db, "gone") == 0
+    threads.delete(world.db, world.actor, [thread.id])
+    assert endpoints.threads_on(world.db, "eu") == 1, "one in the bin is not in the way"
+    turn = world.ask(world.thread(), "Q")
+    for place in ("openai_responses@eu", "openai_chat@eu", "openai_responses@us"):
+        state.put(world.db, turn.thread_id, place, turn.answer_id, {"response_id": place})
+    endpoints.forget_state(world.db, "openai_responses@eu")
+    kept = [p for p in ("openai_responses@eu", "openai_chat@eu", "openai_responses@us")
+            if state.get(world.db, turn.thread_id, p)]  # fmt: skip
+    assert kept == ["openai_chat@eu", "openai_responses@us"] and other.backend == "eu"
 
 
 def test_provider_state_is_one_row_a_thread_and_endpoint(world: Any) -> None:
