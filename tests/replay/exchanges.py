@@ -74,7 +74,7 @@ def _file(path: Path) -> Iterator[Exchange | Unreadable]:
     text = (zlib.decompress(data, 47) if data[:2] == b"\x1f\x8b" else data).decode("utf-8-sig", "replace")
     if path.name.endswith(".chunks.txt"):
         yield _stream(path, text)
-    elif (whole := _json(text)) is not None and not _is_exchange(whole):
+    elif (whole := _json(text)) is not None:
         yield from _whole(path, whole, text)
     else:
         yield from _lines(path, text)
@@ -89,7 +89,9 @@ def _lines(path: Path, text: str) -> Iterator[Exchange | Unreadable]:
 
 def _whole(path: Path, value: Any, text: str) -> Iterator[Exchange | Unreadable]:
     """A file that is one JSON value: a list of exchanges, a list of a stream's events, or one response."""
-    if isinstance(value, list) and any(_is_exchange(v) for v in value):
+    if _is_exchange(value):
+        yield _exchange(path, 1, value)
+    elif isinstance(value, list) and any(_is_exchange(v) for v in value):
         for number, item in enumerate(value, 1):
             yield _exchange(path, number, item)
     elif isinstance(value, list):
@@ -119,6 +121,13 @@ def _is_exchange(value: Any) -> bool:
 
 
 def _exchange(path: Path, line: int, value: Any) -> Exchange | Unreadable:
+    try:
+        return _made(path, line, value)
+    except (TypeError, ValueError, AttributeError, LookupError, RecursionError) as error:
+        return Unreadable(str(path), line, f"no exchange: {type(error).__name__}: {error}")
+
+
+def _made(path: Path, line: int, value: Any) -> Exchange | Unreadable:
     if not isinstance(value, dict) or not _is_exchange(value):
         return Unreadable(str(path), line, "no exchange: there is no response_body")
     entry = _flat(value)
@@ -167,7 +176,12 @@ def _headers(value: Any) -> dict[str, str]:
     pairs = value.items() if isinstance(value, dict) else value if isinstance(value, list) else ()
     out: dict[str, str] = {}
     for pair in pairs:
-        name, text = (pair.get("name"), pair.get("value")) if isinstance(pair, dict) else tuple(pair)[:2]
+        if isinstance(pair, dict):
+            name, text = pair.get("name"), pair.get("value")
+        elif isinstance(pair, list | tuple) and len(pair) == 2:
+            name, text = pair
+        else:
+            continue
         text = text[0] if isinstance(text, list) and text else text
         if isinstance(text, str | int | float):
             out[str(name).lower()] = str(text)

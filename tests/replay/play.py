@@ -92,7 +92,7 @@ def ask(backend: Backend, request: Request) -> Got:
 def play_chat(player: Player, exchange: Exchange, kind: Kind) -> Outcome:
     asked = asked_of(exchange)
     stage = CreateStage(exchange, kind, Group([(exchange, kind)]))
-    got = player.play(CHAT, kind.prefix, asked, stage, fresh=exchange.status >= 400)
+    got = player.play(CHAT, kind.prefix, asked, stage)
     found = [*differences(said_in_chat(exchange), got), *bodies(exchange, asked.said, stage, CHAT, ())]
     return Outcome(exchange, CHAT, differs=tuple(found))
 
@@ -125,10 +125,12 @@ class _Conversation:
         whole = replace(exchange, request=self._resolved(exchange.request))
         asked = self._fitted(whole, asked_of(whole))
         stage = CreateStage(exchange, kind, self.group)
-        fresh = exchange.status >= 400 or not self._follows(asked.said)
+        fresh = not self._follows(asked.said)
         got = player.play(RESPONSES, kind.prefix, asked, stage, apart, fresh=fresh)
         known = self._known(stage)
         found = [*differences(said, got), *bodies(whole, asked.said, stage, RESPONSES, known)]
+        if not fresh:
+            found += self._thoughts_left_out(asked.request, whole, stage)
         self._remember(exchange, asked.request, said, stage, known)
         return Outcome(exchange, RESPONSES, differs=tuple(found))
 
@@ -163,6 +165,20 @@ class _Conversation:
         makers = {self.makers[s.call_id] for s in said if s.role == "call" and s.call_id in self.makers}
         items = [i for m in makers for i in self.group.outputs.get(m, ()) if i.get("type") == "message"]
         return all(p.get("text", "") in told for i in items for p in list_of(i.get("content")))
+
+    def _thoughts_left_out(self, request: Request, exchange: Exchange, stage: CreateStage) -> Iterator[Difference]:
+        """The model's own sealed reasoning of this turn that the recorded program handed back and we did not."""
+        body = stage.sent[0].body if stage.sent and isinstance(stage.sent[0].body, dict) else {}
+        if body.get("previous_response_id") or body.get("conversation"):
+            return  # its server has them
+        calls = {p.call_id for m in request.exchange for p in m.parts if p.kind == "tool_call"}
+        makers = {self.makers[c] for c in calls if c in self.makers}
+        made = {i.get("encrypted_content") for m in makers for i in self.group.outputs.get(m, ())}
+        given = exchange.request.get("input") if isinstance(exchange.request, dict) else None
+        handed = {i["encrypted_content"] for i in list_of(given) if i.get("encrypted_content")} & made
+        sent = {i.get("encrypted_content") for i in list_of(body.get("input"))}
+        for sealed in handed - sent:
+            yield Difference("the body hands the model's reasoning back", str(sealed)[:40], "not there")
 
     def _resolved(self, body: Any) -> Any:
         """The body with items that it only refers to put in their place."""

@@ -42,11 +42,16 @@ _CODES = (
     ("overloaded", "overloaded"),
     ("previous_response_not_found", "state_lost"),
 )
-_WORDS = (
-    (re.compile(r"maximum context length|context (?:length|window|size)|prompt is too long", re.I), "context_too_long"),
-    (re.compile(r"without its required (?:following|preceding)|no tool output found", re.I), "state_lost"),
+_WORDS = tuple(
+    (re.compile(pattern, re.IGNORECASE), kind)
+    for pattern, kind in (
+        (r"context (?:length|window|size)|prompt is too long|exceeds? the available", "context_too_long"),
+        (r"without its required (?:following|preceding)|no tool output found", "state_lost"),
+        (r"\b(?:response|conversation|thread)\b.{0,90}(?:not found|does not exist|must match)", "state_lost"),
+        (r"\bmodel\b.{0,90}(?:not found|does not exist|not exist)", "model_not_found"),
+    )
 )
-_MARKER = re.compile(r"[ \t]*【(?:\d+:\d+|[^】\n]*†)[^】\n]*】|\ue200[^\ue201]{0,200}\ue201")
+_MARKER = re.compile(r"[ \t]*【(?:\d+:\d+|[^】\n]*†)[^】\n]*】|\ue200[^\ue201]{0,200}\ue201|[ \t]*<\|file-[\w-]+\|>")
 _MADE = re.compile(r"\[([^\]\n]*)\]\(sandbox:[^)\s]*\)|sandbox:(?:/[\w.-]+)*/([\w.-]*\w)")
 _FINISH = dict.fromkeys(("max_tokens", "model_length", "max_output_tokens"), "length") | dict.fromkeys(
     ("function_call", "tool_calls", "end_turn", "eos", "eos_token", "stop_sequence"), "stop"
@@ -185,10 +190,11 @@ def error_of(error: dict[str, Any], status: int = 0) -> Said:
     codes = f"{error.get('code') or ''} {error.get('type') or ''} {error.get('innererror') or ''}".lower()
     kinds = {kind for code, kind in _CODES if code in codes}
     if not kinds:
-        kinds = {kind for pattern, kind in _WORDS if pattern.search(words)}
-    if not kinds:
-        status = status or (error["code"] if isinstance(error.get("code"), int) else 0)
+        number = str(error.get("code") or "")
+        status = status or (int(number) if number.isdecimal() and len(number) == 3 else 0)
         kinds = set(_KINDS.get(status, {"bad_request"} if 0 < status < 500 else {"server_failed", "overloaded"}))
+    if not kinds & {"auth_failed", "rate_limited", "refused"}:  # what the words say of it is as good
+        kinds |= {kind for pattern, kind in _WORDS if pattern.search(words)}
     return Said(end="failed", errors=frozenset(kinds), words=words)
 
 

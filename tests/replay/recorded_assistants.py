@@ -30,7 +30,6 @@ Notes = dict[str, list[dict[str, Any]]]  # message -> its annotations
 #: What stands in the text for a picture, which the app does not show.
 PICTURE = "[image]"
 _STARTS = {"run_create", "thread_run", "submit"}
-_FAILED = {"failed", "expired", "cancelled", "cancelling"}
 _REASONS = {"max_completion_tokens": "length", "max_prompt_tokens": "length"}
 
 
@@ -47,7 +46,7 @@ def said_in_run(start: Exchange, polls: Sequence[Exchange], messages: Sequence[d
     for poll in polls:
         run = json_object(poll.body) or run
     said = _halted(run)
-    if said.end in ("completed", "incomplete") and not said.calls:
+    if said.end in ("completed", "incomplete", "cancelled") and not said.calls:
         for message in answers_of(run, messages):
             _add_message(said, message)
     return said
@@ -153,14 +152,14 @@ def _halted(run: dict[str, Any]) -> Said:
         details = run.get("incomplete_details")
         reason = str(details.get("reason") or "") if isinstance(details, dict) else ""
         said.end, said.finish = "incomplete", _REASONS.get(reason, finish_of(reason) or "incomplete")
-    elif str(status) in _FAILED:
+    elif status == "cancelled":
+        said.end = said.finish = "cancelled"
+    elif status in ("failed", "expired"):
         error = run.get("last_error")
         failed = error_of(error if isinstance(error, dict) else {})
-        said.end, said.errors, said.words = (
-            "failed",
-            failed.errors | {"timed_out"} * (status == "expired"),
-            failed.words,
-        )
+        said.end, said.errors, said.words = "failed", failed.errors, failed.words
+        if status == "expired":
+            said.errors |= {"timed_out"}
     elif status != "completed":
         said.end = "waiting"
     return said

@@ -35,7 +35,7 @@ def said_in_response(exchange: Exchange) -> Said:
         if frame.data is None:
             return Said([told.text()], told.calls(), end="cut", errors=frozenset({"malformed_stream", "stream_cut"}))
         kind = str(frame.data.get("type") or frame.event)
-        if kind == "error":
+        if kind == "error" or (kind == "" and frame.data.get("error")):
             error = frame.data.get("error")
             said = error_of(error if isinstance(error, dict) else frame.data)
             said.texts = [told.text()]

@@ -17,7 +17,7 @@ from tests.replay.kinds import kind_of_path
 from tests.replay.recorded import count
 from tests.replay.recorded_assistants import thread_messages
 from tests.replay.server import Sent, Served
-from tests.replay.sessions import Round, Run, Session, id_of, run_of
+from tests.replay.sessions import Round, Run, Session, id_of
 from tests.replay.spoken import Saying
 
 _GONE = {"error": {"message": "The recording holds nothing of this.", "type": "invalid_request_error"}}
@@ -76,8 +76,8 @@ class SessionStage:
         """The next look at the run; the last one holds."""
         assert self._round is not None
         polls = self._round.polls
-        if not polls:
-            return _plain(run_of(self._round.start))
+        if not polls:  # the recording knows no more of the run
+            return Served(json.dumps(_GONE), 404, {"content-type": "application/json"})
         poll = polls[min(self._polled, len(polls) - 1)]
         self._polled += 1
         return self._from(poll)
@@ -88,7 +88,7 @@ class SessionStage:
             if kind.operation == "messages_list":
                 self.served.add(exchange.line)
         found = thread_messages(self.session.members)
-        if run := sent.query.get("run_id"):
+        if (run := sent.query.get("run_id")) and any(m.get("run_id") for m in found):
             found = [m for m in found if m.get("run_id") == run]
         if sent.query.get("order", "desc") == "desc":
             found = found[::-1]
