@@ -32,11 +32,10 @@ from coach_core.coach.hosted_sync import (
     is_due,
     key_of,
     later,
-    print_of,
 )
 from coach_core.errors import BackendError, BadSetting, CoachError, DocumentNotFound, StoreError
 from coach_core.knowledge.locate import locate
-from coach_core.store import Database, documents, leases, personas, remotes
+from coach_core.store import Database, collections, documents, leases, personas, remotes
 from coach_core.store.remotes import EndpointRemotes, RemoteObject
 from coach_core.types import (
     Actor,
@@ -143,16 +142,14 @@ class Hosted:
 
     def _work(self, force: bool) -> list[str]:
         """The endpoints where something is to be done now, by what is known here."""
-        wanted = self._wanted()
+        chosen = self._chosen()
         rows = {(r.endpoint, r.key): r for r in remotes.list_objects(self._db, kinds=[STORE])}
         troubles = {r.endpoint: r for r in remotes.list_objects(self._db, kinds=[_TROUBLE])}
         due = self._left_within_reach()
-        for endpoint in {*wanted, *(place for place, _ in rows)}:
-            mine = wanted.get(endpoint, {})
-            gone = any(place == endpoint and UUID(key) not in mine for place, key in rows)
-            stale = [w for w in mine.values() if self._is_due(endpoint, rows.get((endpoint, str(w.persona_id))), w)]
-            if gone or stale or (mine and force):
+        for (endpoint, persona_id), (persona, place) in chosen.items():
+            if force or self._is_due(rows.get((endpoint, persona_id)), persona, place):
                 due.add(endpoint)
+        due |= {endpoint for endpoint, persona_id in rows if (endpoint, persona_id) not in chosen}
         return sorted(e for e in due if force or e not in troubles or is_due(troubles[e].state))
 
     def _left_within_reach(self) -> set[str]:
@@ -166,43 +163,47 @@ class Hosted:
                 pass
         return found
 
-    def _wanted(self) -> dict[str, dict[UUID, Wanted]]:
-        """By endpoint, the personas whose documents it is to hold, with what their collections hold now."""
-        found: dict[str, dict[UUID, Wanted]] = {}
+    def _chosen(self) -> dict[tuple[str, str], tuple[Persona, hosted.HostedStores]]:
+        """The personas for whom an API is to search, by its endpoint and their id."""
+        found: dict[tuple[str, str], tuple[Persona, hosted.HostedStores]] = {}
         for persona in personas.list_personas(self._db):
             info = self._info(persona) if self._wants(persona) else None
-            place = self._place(info) if info else None
-            if info is None or place is None:
-                continue
-            wanted = self._holds(persona, place.address)
-            if wanted.holdings:
-                found.setdefault(info.endpoint, {})[persona.id] = wanted
+            if info is not None and (place := self._place(info)):
+                found[info.endpoint, str(persona.id)] = (persona, place)
         return found
 
-    def _holds(self, persona: Persona, address: str = "") -> Wanted:
-        generations, held = documents.holdings(self._db, persona.draft.collections)
-        return Wanted(persona.id, persona.name, address, _texts(generations), {key_of(h): h for h in held})
-
-    def _is_due(self, endpoint: str, row: RemoteObject | None, wanted: Wanted) -> bool:
-        if row is None or not row.external_id or row.state.get("at") != wanted.address:
-            return True
-        if row.state.get("print") != wanted.print:
-            return True
+    def _is_due(self, row: RemoteObject | None, persona: Persona, place: hosted.HostedStores) -> bool:
+        if row is None or not self._same(row, persona, place):
+            wanted = self._holds(persona)
+            if row is None or row.state.get("at") != place.address or row.state.get("print") != wanted.print:
+                return row is not None or bool(wanted.holdings)
+            told = {**row.state, "generations": dict(wanted.generations)}  # other vectors, the same documents
+            EndpointRemotes(self._db, row.endpoint).keep(STORE, row.key, row.external_id, told, row.expires_at)
         state = dict(row.state)
         if not state["whole"]:
             return is_due(state)
-        if state["generations"] != wanted.generations:  # other vectors, the same documents
-            state["generations"] = dict(wanted.generations)
-            EndpointRemotes(self._db, endpoint).keep(STORE, row.key, row.external_id, state, row.expires_at)
         doubt, looked = self._doubts.get(row.external_id), self._looked.get(row.external_id)
         if doubt is not None and (looked is None or doubt - looked >= _DOUBT):
             return True
         return datetime.fromisoformat(state["checked"]) + _LOOK <= now()
 
+    def _same(self, row: RemoteObject, persona: Persona, place: hosted.HostedStores) -> bool:
+        """Whether nothing has been written in the persona's collections since the row was."""
+        if not row.external_id or row.state.get("at") != place.address:
+            return False
+        with self._db.read() as connection:
+            known = collections.generations(connection, persona.draft.collections)
+        return _texts(known) == row.state.get("generations")
+
+    def _holds(self, persona: Persona) -> Wanted:
+        generations, held = documents.holdings(self._db, persona.draft.collections)
+        return Wanted(persona.id, persona.name, _texts(generations), {key_of(h): h for h in held})
+
     def _sync(self, endpoint: str, pause: Callable[[float], bool], force: bool, tell: Tell | None) -> None:
         kept = EndpointRemotes(self._db, endpoint)
         trouble = kept.find(_TROUBLE, "")
-        wanted = self._wanted().get(endpoint, {})
+        held = [self._holds(p) for (e, _), (p, _) in self._chosen().items() if e == endpoint]
+        wanted = {w.persona_id: w for w in held if w.holdings}
         for row in kept.list(STORE):
             self._looked[row.external_id] = time.monotonic()
         try:
@@ -224,34 +225,42 @@ class Hosted:
 
     def state(self, persona: Persona) -> HostedState:
         """Where the documents of a persona stand, by what is known here."""
-        info = self._info(persona)
+        info, wants = self._info(persona), self._wants(persona)
         place = self._place(info) if info else None
-        wants = self._wants(persona)
         endpoint = info.endpoint if info and place and wants else ""
-        wanted = self._holds(persona)
-        rows = [r for r in remotes.list_objects(self._db, kinds=[STORE, STORE_FILE]) if _is_of(r, persona.id)]
-        store = next((r for r in rows if r.kind == STORE and r.endpoint == endpoint), None)
-        inside = {r.key.partition(":")[2]: r for r in rows if r.kind == STORE_FILE and r.endpoint == endpoint}
-        sent = {r.key: r for r in remotes.list_objects(self._db, endpoint, [FILE])} if endpoint else {}
-        failed = [
-            HostedFailure(h.name, row.state["why"], _time(row.state.get("again")))
-            for key, h in wanted.holdings.items()
-            if (row := inside.get(key) or sent.get(key)) and "why" in row.state
-        ]
+        rows = [r for r in remotes.list_objects(self._db, kinds=[STORE]) if r.key == str(persona.id)]
+        store = next((r for r in rows if r.endpoint == endpoint), None)
         known = HostedState(
             wants,
             endpoint=endpoint,
             host=_host(place, store or next(iter(rows), None)),
-            documents=len(wanted.holdings),
-            there=sum(k in wanted.holdings and r.state.get("status") == "completed" for k, r in inside.items()),
-            to_remove=sum(r.kind == STORE_FILE for r in rows) - len(inside.keys() & wanted.holdings.keys()),
-            failed=tuple(failed),
             bytes=int(store.state.get("bytes", 0)) if store else 0,
             expires_at=store.expires_at if store else None,
             synced_at=_time(store.state.get("synced")) if store else None,
         )
-        ready = bool(store and place and endpoint and self._in_step(store, persona, place))
-        return replace(known, ready=ready, why="" if ready else self._why(known, info, rows))
+        if store and place and len(rows) == 1 and self._in_step(store, persona, place):
+            return replace(known, ready=True, documents=store.state["documents"], there=store.state["documents"])
+        known = self._counted(known, persona)
+        return replace(known, why=self._why(known, info, rows))
+
+    def _counted(self, known: HostedState, persona: Persona) -> HostedState:
+        """With what of the persona's documents is there, what failed, and what is still to be removed."""
+        wanted = self._holds(persona)
+        rows = remotes.list_objects(self._db, kinds=[STORE_FILE], begins=f"{persona.id}:")
+        inside = {r.key.partition(":")[2]: r for r in rows if r.endpoint == known.endpoint}
+        sent = {r.key: r for r in remotes.list_objects(self._db, known.endpoint, [FILE])} if known.endpoint else {}
+        failed = [
+            HostedFailure(holding.name, row.state["why"], _time(row.state.get("again")))
+            for key, holding in wanted.holdings.items()
+            if (row := inside.get(key) or sent.get(key)) and "why" in row.state
+        ]
+        return replace(
+            known,
+            documents=len(wanted.holdings),
+            there=sum(k in wanted.holdings and r.state.get("status") == "completed" for k, r in inside.items()),
+            to_remove=len(rows) - len(inside.keys() & wanted.holdings.keys()),
+            failed=tuple(failed),
+        )
 
     def _why(self, known: HostedState, info: BackendInfo | None, rows: Sequence[RemoteObject]) -> str:
         """What keeps the API's search from answering, in a sentence."""
@@ -343,8 +352,7 @@ class Hosted:
             return False
         if row.expires_at is not None and row.expires_at <= now():
             return False
-        wanted = self._holds(persona)
-        return bool(wanted.holdings) and row.state["print"] == print_of(wanted.holdings)
+        return self._same(row, persona, place) or row.state["print"] == self._holds(persona).print
 
 
 class HostedSearch(Base):
@@ -379,10 +387,6 @@ class HostedSearch(Base):
         """Have it brought in step in the background, also what has to wait after a failure."""
         access.require(actor, "personas.write")
         self._hosted.soon()
-
-
-def _is_of(row: RemoteObject, persona_id: UUID) -> bool:
-    return row.key.partition(":")[0] == str(persona_id)
 
 
 def _host(place: hosted.HostedStores | None, row: RemoteObject | None) -> str:

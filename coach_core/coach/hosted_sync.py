@@ -44,7 +44,6 @@ class Wanted:
 
     persona_id: UUID
     name: str
-    address: str
     generations: Mapping[str, int] = field(default_factory=dict)
     holdings: Mapping[str, Holding] = field(default_factory=dict)
 
@@ -136,9 +135,10 @@ class Sync:
         row = RemoteObject(self._kept.endpoint, kind, key, external_id, now(), dict(state), expires_at)
         self._rows[kind][key] = row
 
-    def _forget(self, kind: str, key: str) -> None:
-        self._kept.forget(kind, key)
-        self._rows[kind].pop(key, None)
+    def _forget(self, kind: str, *keys: str) -> None:
+        self._kept.forget_all(kind, keys)
+        for key in keys:
+            self._rows[kind].pop(key, None)
 
     def _settle_addresses(self) -> None:
         """What lies at an address the endpoint had before is out of reach, until it has that address again."""
@@ -148,8 +148,8 @@ class Sync:
                 if row.external_id:
                     self._kept.keep(left, row.external_id, row.external_id, row.state, row.expires_at)
                 self._forget(kind, row.key)
-                for key in [k for k in self._of(STORE_FILE) if kind == STORE and k.startswith(row.key)]:
-                    self._forget(STORE_FILE, key)
+                if kind == STORE:
+                    self._forget(STORE_FILE, *[k for k in self._of(STORE_FILE) if k.startswith(f"{row.key}:")])
             for row in [r for r in self._of(left).values() if r.state.get("at") == here]:
                 drop = self._stores.delete if kind == STORE else self._stores.delete_file
                 drop(row.external_id)
@@ -167,8 +167,7 @@ class Sync:
 
     def _lose(self, key: str) -> None:
         """The persona's store is gone there: what was in it is known no more."""
-        for inside in [k for k in self._of(STORE_FILE) if k.startswith(f"{key}:")]:
-            self._forget(STORE_FILE, inside)
+        self._forget(STORE_FILE, *[k for k in self._of(STORE_FILE) if k.startswith(f"{key}:")])
         self._keep(STORE, key, "", {"name": self._of(STORE)[key].state.get("name", ""), "whole": False})
 
     def _detach(self, wanted: Wanted, *, replaced: bool) -> None:
@@ -262,16 +261,11 @@ class Sync:
     def _reconcile(self, wanted: Wanted, store: Store, there: Mapping[str, StoreFile]) -> None:
         """Make the rows say what is in the store; what nobody knows there is taken out and deleted."""
         keys = {row.external_id: key for key, row in self._of(FILE).items() if row.external_id}
-        for row in list(self._in(wanted).values()):
-            if row.external_id not in there:
-                self._forget(STORE_FILE, row.key)
-        for file in there.values():
-            key = keys.get(file.id)
-            if key is None:
-                self._stores.detach(store.id, file.id)
-                self._stores.delete_file(file.id)
-            else:
-                self._take(wanted, key, file)
+        self._forget(STORE_FILE, *[r.key for r in self._in(wanted).values() if r.external_id not in there])
+        for file_id in there.keys() - keys.keys():
+            self._stores.detach(store.id, file_id)
+            self._stores.delete_file(file_id)
+        self._take(wanted, [(keys[file_id], file) for file_id, file in there.items() if file_id in keys])
 
     def _in(self, wanted: Wanted) -> dict[str, RemoteObject]:
         """What is known to be in the persona's store, by the key of its file."""
@@ -361,8 +355,7 @@ class Sync:
             for key, file_id in fresh:
                 self._attach_one(wanted, store, key, file_id)
             return
-        for key, file_id in fresh:
-            self._take(wanted, key, StoreFile(file_id, "in_progress"))
+        self._take(wanted, [(key, StoreFile(file_id, "in_progress")) for key, file_id in fresh])
 
     def _attach_one(self, wanted: Wanted, store: Store, key: str, file_id: str) -> None:
         try:
@@ -373,17 +366,16 @@ class Sync:
             self._forget(FILE, key)  # the file went there: it is sent again
             return
         except (BadRequest, ContextTooLong) as error:
-            self._take(wanted, key, StoreFile(file_id, "failed", why=error.sentence))
+            self._take(wanted, [(key, StoreFile(file_id, "failed", why=error.sentence))])
             return
-        self._take(wanted, key, StoreFile(file_id, "in_progress"))
+        self._take(wanted, [(key, StoreFile(file_id, "in_progress"))])
 
     def _watch(self, wanted: Wanted, store: Store) -> None:
         """Wait until the API has read what was put into the store, for some time; the next pass looks again."""
         for seconds in _LOOKS:
             there = self._stores.files(store.id)
-            for key, row in self._in(wanted).items():
-                if row.external_id in there:
-                    self._take(wanted, key, there[row.external_id])
+            inside = self._in(wanted)
+            self._take(wanted, [(k, there[r.external_id]) for k, r in inside.items() if r.external_id in there])
             reading = [r for r in self._in(wanted).values() if r.state.get("status") == "in_progress"]
             if not reading:
                 return
@@ -391,21 +383,27 @@ class Sync:
             if self._pause(seconds):
                 return
 
-    def _take(self, wanted: Wanted, key: str, file: StoreFile) -> None:
-        """Write down where a file of the store stands, unless it is written so already."""
-        place = f"{wanted.persona_id}:{key}"
-        before = self._of(STORE_FILE).get(place)
-        known: Mapping[str, Any] = before.state if before and before.external_id == file.id else {}
+    def _take(self, wanted: Wanted, found: Sequence[tuple[str, StoreFile]]) -> None:
+        """Write down where files of the store stand, each by its key, unless it is written so already."""
+        new: list[RemoteObject] = []
+        for key, file in found:
+            place = f"{wanted.persona_id}:{key}"
+            before = self._of(STORE_FILE).get(place)
+            known = before.state if before and before.external_id == file.id else {}
+            if (state := self._told(known, file)) is not None:
+                new.append(RemoteObject(self._kept.endpoint, STORE_FILE, place, file.id, now(), state))
+        self._kept.keep_all(new)
+        self._of(STORE_FILE).update({row.key: row for row in new})
+
+    def _told(self, known: Mapping[str, Any], file: StoreFile) -> dict[str, Any] | None:
+        """What a row says of the file, after what it said before; None when that is the same."""
         if known.get("status") == file.status and (file.status == "failed" or known.get("bytes") == file.bytes):
-            return
+            return None
         tries = int(known.get("tries", 0))
         state: dict[str, Any] = {"status": file.status, "bytes": file.bytes}
         if file.status == "failed":
-            tries += 1
-            state |= self._failure(file.why, tries) | {"unreadable": file.unreadable}
-        elif file.status == "in_progress" and tries:
-            state["tries"] = tries
-        self._keep(STORE_FILE, place, file.id, state)
+            return state | self._failure(file.why, tries + 1) | {"unreadable": file.unreadable}
+        return state | {"tries": tries} if tries and file.status == "in_progress" else state
 
     def _as_text(self, wanted: Wanted, store: Store) -> None:
         """What the API cannot read as it is, it gets as the text that was read here."""
@@ -442,6 +440,7 @@ class Sync:
             "checked": moment,
             "synced": moment if whole else self._of(STORE)[key].state.get("synced", ""),
             "bytes": store.bytes,
+            "documents": len(wanted.holdings),
         }
         if not self._missing(wanted) and (times := [t for t in waiting if t]):
             state["again"] = min(times)

@@ -60,19 +60,30 @@ class EndpointRemotes:
         expires_at: datetime | None = None,
     ) -> None:
         """Remember it, in the place of what was remembered under (kind, key)."""
-        values = {"external_id": external_id, "state": dict(state or {}), "expires_at": expires_at}
-        place = {"endpoint": self.endpoint, "kind": kind, "key": key}
+        self.keep_all([RemoteObject(self.endpoint, kind, key, external_id, now(), dict(state or {}), expires_at)])
+
+    def keep_all(self, objects: Sequence[RemoteObject]) -> None:
+        """Remember several, all of this endpoint, or none of them."""
+        if not objects:
+            return
+        rows = [{name: getattr(o, name) for name in RemoteObject.__dataclass_fields__} for o in objects]
 
         def work(connection: Connection) -> None:
             insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-            add = insert(_REMOTES).values(**place, **values, created_at=now())
-            connection.execute(add.on_conflict_do_update(index_elements=_KEY, set_=values))
+            add = insert(_REMOTES)
+            values = {name: add.excluded[name] for name in ("external_id", "state", "expires_at")}
+            connection.execute(add.on_conflict_do_update(index_elements=_KEY, set_=values), rows)
 
         self._db.write(work).result()
 
     def forget(self, kind: str, key: str) -> None:
-        gone = sa.delete(_REMOTES).where(_place(self.endpoint, kind, key))
-        self._db.write(lambda connection: connection.execute(gone)).result()
+        self.forget_all(kind, [key])
+
+    def forget_all(self, kind: str, keys: Sequence[str]) -> None:
+        where = _place(self.endpoint, kind, sa.bindparam("of_key"))
+        if keys:
+            rows = [{"of_key": key} for key in keys]
+            self._db.write(lambda connection: connection.execute(sa.delete(_REMOTES).where(where), rows)).result()
 
     def list(self, *kinds: str) -> list[RemoteObject]:
         """All of these kinds, the oldest first; all there is without any."""
@@ -85,11 +96,15 @@ def get(db: Database, endpoint: str, kind: str, key: str) -> RemoteObject | None
     return _object(row) if row else None
 
 
-def list_objects(db: Database, endpoint: str | None = None, kinds: Sequence[str] = ()) -> list[RemoteObject]:
-    """What was made at an endpoint, or at all of them with None; of `kinds`, or of all."""
+def list_objects(
+    db: Database, endpoint: str | None = None, kinds: Sequence[str] = (), *, begins: str = ""
+) -> list[RemoteObject]:
+    """What was made at an endpoint, or at all of them with None; of `kinds`, or of all; whose key `begins` so."""
     query = sa.select(*_COLUMNS).order_by(_REMOTES.c.created_at, _REMOTES.c.key)
     if endpoint is not None:
         query = query.where(_REMOTES.c.endpoint == endpoint)
+    if begins:
+        query = query.where(_REMOTES.c.key.startswith(begins, autoescape=True))
     if kinds:
         query = query.where(_REMOTES.c.kind.in_(kinds))
     with db.read() as connection:
@@ -104,7 +119,7 @@ def named(db: Database, endpoint: str, kind: str, external_id: str) -> RemoteObj
     return _object(row) if row else None
 
 
-def _place(endpoint: str, kind: str, key: str) -> sa.ColumnElement[bool]:
+def _place(endpoint: str, kind: str, key: str | sa.BindParameter[Any]) -> sa.ColumnElement[bool]:
     return sa.and_(_REMOTES.c.endpoint == endpoint, _REMOTES.c.kind == kind, _REMOTES.c.key == key)
 
 

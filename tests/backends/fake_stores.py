@@ -273,6 +273,7 @@ class FakeStores:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = -1  # an answer goes out in one piece, or each waits for an acknowledgement
 
             def _serve(self) -> None:
                 address = urlsplit(self.path)
@@ -310,6 +311,7 @@ class FakeStores:
                 self.send_header("content-length", str(len(data)))
                 self.end_headers()
                 self.wfile.write(data)
+                self.wfile.flush()
 
             def log_message(self, *_: object) -> None:
                 pass

@@ -8,7 +8,7 @@ from typing import Any
 
 from coach_core.backends import Remotes
 from coach_core.store import leases, remotes
-from coach_core.store.remotes import EndpointRemotes
+from coach_core.store.remotes import EndpointRemotes, RemoteObject
 from coach_core.types import now
 
 
@@ -54,6 +54,24 @@ def test_lists_by_endpoint_and_kind_and_finds_by_the_id_there(world: Any) -> Non
     found = remotes.named(world.db, "eu", "file", "file_2")
     assert found is not None and found.key == "d"
     assert remotes.named(world.db, "default", "file", "file_2") is None
+
+
+def test_many_are_kept_and_forgotten_at_once(world: Any) -> None:
+    here, there = EndpointRemotes(world.db, "default"), EndpointRemotes(world.db, "eu")
+    there.keep("file", "a:1", "other")
+    here.keep("file", "a:1", "old", {"n": 0})
+    made = [RemoteObject("default", "file", key, f"id {key}", now(), {"n": 1}) for key in ("a:1", "a:2", "a%:3", "b:1")]
+    here.keep_all(made)
+    here.keep_all([])
+    assert {o.key: (o.external_id, o.state["n"]) for o in here.list("file")} == {
+        o.key: (f"id {o.key}", 1) for o in made
+    }
+    begins = {o.key for o in remotes.list_objects(world.db, "default", ["file"], begins="a%")}
+    assert begins == {"a%:3"}, "it is no pattern"
+    here.forget_all("file", ["a:1", "b:1", "never"])
+    here.forget_all("file", [])
+    assert {o.key for o in here.list("file")} == {"a%:3", "a:2"}
+    assert there.find("file", "a:1") is not None
 
 
 def test_a_lease_has_one_owner_until_it_is_released_or_runs_out(world: Any) -> None:
