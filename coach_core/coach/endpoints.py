@@ -111,6 +111,9 @@ class Endpoints(Base):
             uses.append(f"{'the personas' if len(named) > 1 else 'the persona'} {', '.join(named)}")
         if threads := rows.threads_on(self._db, name):
             uses.append(f"{threads:,} thread{'' if threads == 1 else 's'}")
+        if held := self._hosted.held(name):
+            copies = f"copies of {held:,} document{'' if held == 1 else 's'}"
+            uses.append(f"{copies} that it searches (switch its personas' search back first)")
         return uses
 
     def test_endpoint(self, actor: Actor, draft: EndpointDraft) -> Trial:

@@ -284,6 +284,10 @@ class Hosted:
             return f"{lacks}; the app's own search answers until it has all."
         return f"{known.host} is being brought in step; the app's own search answers until then."
 
+    def held(self, endpoint: str) -> int:
+        """How many files of ours lie at an endpoint."""
+        return sum(bool(row.external_id) for row in remotes.list_objects(self._db, endpoint, [FILE, LEFT[FILE]]))
+
     def check(self) -> Check | None:
         """One line for `doctor`; None where no API holds anything and none is to."""
         states = [s for p in personas.list_personas(self._db) if (s := self.state(p)).wanted or s.why]

@@ -520,6 +520,7 @@ def test_what_is_left_at_an_address_that_changed_is_told_and_removed_when_it_is_
 def test_an_endpoint_that_is_taken_off_the_list_leaves_a_warning(world: World) -> None:
     world.sync()
     assert [c.state for c in world.coach.doctor(world.me) if c.name == "hosted search"] == ["ok"]
+    assert any("copies of 2 documents" in use for use in world.coach.endpoint_uses(world.me, "eu"))
     world.coach.delete_endpoint(world.me, world.coach.endpoint(world.me, "eu").id)
     world.sync()
     (line_,) = [c for c in world.coach.doctor(world.me) if c.name == "hosted search"]

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from coach_core.errors import DocumentNotFound
 from coach_core.knowledge import Knowledge
 from coach_core.knowledge.locate import locate, span
-from coach_core.store import Database
+from coach_core.store import Database, documents
 from coach_core.types import new_id
 
 TEXT = (
@@ -54,13 +52,12 @@ def test_of_two_places_the_one_with_most_of_the_quote_is_meant() -> None:
 
 def test_a_long_document_is_searched_in_no_time() -> None:
     text = " ".join(f"word{i % 977} and{i % 31}" for i in range(60_000))
-    began = time.perf_counter()
+    began = time.process_time()
     assert span(text, "none of this " * 300) is None
-    assert time.perf_counter() - began < 2.0
+    assert time.process_time() - began < 2.0
 
 
-def test_the_passage_that_holds_it_is_told_with_our_own_text(db: Any, tmp_path: Path) -> None:
-    knowledge = Knowledge(db, home=tmp_path, embedder="./nowhere")
+def test_the_passage_that_holds_it_is_told_with_our_own_text(db: Database, knowledge: Knowledge) -> None:
     group = knowledge.create_collection("Sleep").id
     document = knowledge.add(group, "sleep.md", TEXT.encode())
     quote = "Coffee stays in the blood for   six hours."
@@ -77,11 +74,23 @@ def test_the_passage_that_holds_it_is_told_with_our_own_text(db: Any, tmp_path: 
         locate(db, document.id, quote)
     with pytest.raises(DocumentNotFound):
         locate(db, new_id(), quote)
-    knowledge.close()
 
 
-@pytest.fixture
-def db(tmp_path: Path) -> Any:
-    made = Database.open(f"sqlite:///{tmp_path}/coach.db", tmp_path)
-    yield made
-    made.close()
+def test_what_collections_hold_is_told_with_their_generations_at_that_moment(
+    db: Database, knowledge: Knowledge
+) -> None:
+    groups = [knowledge.create_collection(name).id for name in ("One", "Two", "Three")]
+    first = knowledge.add(groups[0], "a.md", TEXT.encode())
+    second = knowledge.add(groups[1], "b.md", b"Something else, and short.")
+    knowledge.add(groups[2], "c.md", b"Of a collection that nobody asks about.")
+    before, held = documents.holdings(db, groups[:2])
+    assert before.keys() == set(groups[:2]) and {h.id for h in held} == {first.id, second.id}
+    (found,) = [h for h in held if h.id == first.id]
+    assert (found.sha256, found.name, found.size) == (first.sha256, "a.md", len(TEXT.encode()))
+    assert found.file_id == first.file_id and found.media_type == "text/markdown"
+    knowledge.delete(second.id)
+    after, held = documents.holdings(db, groups[:2])
+    assert [h.id for h in held] == [first.id]
+    assert after[groups[0]] == before[groups[0]] and after[groups[1]] > before[groups[1]]
+    knowledge.delete_collection(groups[1])
+    assert documents.holdings(db, groups[1:2]) == ({}, []) and documents.holdings(db, []) == ({}, [])
