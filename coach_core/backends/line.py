@@ -97,7 +97,9 @@ class Watch:
         self._why = why
         if whole <= self._until:
             self._until = whole
-            self._why = TimedOut(f"The answer took longer than {self.request.total_timeout:g} s and was stopped.")
+            self._why = TimedOut(
+                "The answer took longer than it may and was stopped. What had arrived is kept; press Continue."
+            )
 
 
 def current() -> Watch | None:

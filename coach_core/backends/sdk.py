@@ -136,6 +136,8 @@ class Wire(ABC):
         """The events of one request; texts are added to `said` as they come."""
 
     def stream(self, request: Request, cancel: Flag) -> Iterator[Event]:
+        with suppress(Exception):  # told where it is needed
+            _ = self.client  # made before the clock starts: it is not the server that takes this time
         watch = Watch(request, cancel, host_of(self.endpoint))
         said: list[str] = []
         try:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _KNOWLEDGE = "knowledge"
+_GRACE = 1.0  # seconds in which a backend that keeps time itself may hand out what it holds
 _FEWEST = 3  # passages that stay when even these are too long
 _UNSEARCHED = (
     "The documents kept at the API could not be searched, or held nothing on this; the app's own search answers."
@@ -226,7 +227,7 @@ class Play:
         until = time.monotonic() + asked.total_timeout
         done: Event | None = None
         for event in choice.backend.stream(asked, self._cancel):
-            if time.monotonic() > until and not event.terminal:
+            if time.monotonic() > until + _GRACE and not event.terminal:
                 raise _too_slow()
             if event.kind == "text":
                 self._clock.mark("first_token")
@@ -322,7 +323,7 @@ def _left(until: float) -> float:
 
 
 def _too_slow() -> TimedOut:
-    return TimedOut("The whole answer took longer than it may and was stopped. What had arrived is kept.")
+    return TimedOut("The answer took longer than it may and was stopped. What had arrived is kept; press Continue.")
 
 
 def _found(passages: Sequence[Passage]) -> str:

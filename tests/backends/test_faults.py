@@ -70,7 +70,7 @@ class TestFaults:
     def test_the_whole_may_not_take_longer(self, name: str, wire: Wire) -> None:
         with FakeApi(begun(name, 7, "hang")) as api:
             error, _ = failed(wire(name, api.url), request(total_timeout=0.3))
-            assert isinstance(error, TimedOut) and "longer than 0.3 s" in error.sentence
+            assert isinstance(error, TimedOut) and "longer than it may" in error.sentence
 
     def test_nobody_listens(self, name: str, wire: Wire) -> None:
         with FakeApi(Reply([])) as api:
