@@ -66,7 +66,7 @@ def _state(coach: Coach, actor: Actor, persona_id: UUID) -> None:
 
 def _head(state: HostedState) -> None:
     icon = ":green[:material/cloud_done:]" if state.ready else ":material/cloud_sync:"
-    facts = [f"{state.there} of {widgets.count(state.documents, 'document')} at {state.host or 'the API'}"]
+    facts = [f"{state.there} of {widgets.count(state.documents, 'document')} copied to {state.host or 'the API'}"]
     if state.bytes:
         facts.append(widgets.size(state.bytes))
     if state.to_remove:

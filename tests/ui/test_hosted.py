@@ -68,7 +68,7 @@ def test_what_is_there_is_shown(fake: FakeCoach) -> None:
     fake.hosted = fake.hosted_then = THERE
     at = opened(fake, "hosted")
     text = shown(at)
-    assert "3 of 3 documents at api.vendor.test" in text and "2.4 MB" in text and "5 min ago" in text
+    assert "3 of 3 documents copied to api.vendor.test" in text and "2.4 MB" in text and "5 min ago" in text
     assert SAID not in text and not [b for b in at.button if b.key == "hosted_again"]
 
 
