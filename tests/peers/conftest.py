@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.backends.conftest import _vocabulary
 from tests.peers.peer import PYTHON, Peer, running
+
+__all__ = ["_vocabulary"]  # loaded once, before anything is timed
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,7 @@ PYTHON = _HERE.parents[1] / ".venv-peer" / "bin" / "python"
 SMALL_MODEL = "small/smollm2"
 TOLD_MODEL = f"told/{CHAT}"
 _WINDOW = 1024
-_START = 90.0
+_START = 180.0
 
 
 @dataclass(frozen=True)
