@@ -228,6 +228,7 @@ class Asking:
             request=request,
             choices=choices,
             sources=self._sources(persona, question, history, limits),
+            hosted_instructions=personas.instructions(persona.draft, as_data=ask.schema is not None, hosted=True),
             tools=tools,
             calls=[Event("tool_call", call_id=call_id, name=call.name, arguments=call.arguments)] if call else (),
             deadline=limits.context_deadline,

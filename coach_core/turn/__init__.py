@@ -92,7 +92,8 @@ class Turn:
 
     `notices` (source, sentence) are said first; `calls` (tool_call events) are run before the model is
     asked. `so_far` is the text of an answer that is gone on with and `cited` what it has cited; their
-    numbers stay. Of that text request.resume_from is what came after its last tool.
+    numbers stay. Of that text request.resume_from is what came after its last tool. `hosted_instructions`
+    stand in for the request's where the API searches the documents itself.
     """
 
     id: UUID
@@ -104,6 +105,7 @@ class Turn:
     deadline: float = 0.4
     tool_rounds: int = 8
     notices: Sequence[tuple[str, str]] = ()
+    hosted_instructions: str = ""
     so_far: str = ""
     cited: Sequence[Citation] = ()
 

@@ -92,6 +92,7 @@ class Play:
         tools = self._turn.tools
         return replace(
             given,
+            instructions=(choice.stores and self._turn.hosted_instructions) or given.instructions,
             model=choice.model or given.model,
             parameters=given.parameters if choice.parameters is None else choice.parameters,
             provider_state=choice.state(),
@@ -151,7 +152,8 @@ class Play:
                     choice.unsearched()
                     text = _UNSEARCHED
                     yield from self._local()
-                    shorter = self._filled(replace(request, stores=(), provider_state=None), self._passages or ())
+                    own = replace(request, stores=(), provider_state=None, instructions=self._turn.request.instructions)
+                    shorter = self._filled(own, self._passages or ())
                 else:
                     shorter, text = self._shortened(request)
                 if shorter is None:
@@ -207,7 +209,7 @@ class Play:
             done = yield from self._round(choice, asked, cites, calls, said)
             self._usage += done.usage or Usage()
             self._retries += done.retries
-            if calls and (last or tools is None) and done.status == "completed":
+            if calls and last and tools is not None and done.status == "completed":
                 done = replace(done, status="incomplete", finish_reason="tool_rounds")
             if done.status != "completed" or not calls or tools is None:
                 self._must_say_something(done)

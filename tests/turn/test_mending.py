@@ -95,8 +95,14 @@ def test_the_apps_own_search_takes_over() -> None:
     backend = Calls(HostedSearchFailed(), ["As [1] says.", done()])
     told: list[object] = []
     hosted = Choice(backend, stores=("vs_1",), state=lambda: STATE, unsearched=lambda: told.append(1))
-    events = play(hosted, sources={"knowledge": lambda: [passage(1)], "memory": lambda: "She likes tea."})
+    events = play(
+        hosted,
+        sources={"knowledge": lambda: [passage(1)], "memory": lambda: "She likes tea."},
+        request=Request(question=question(), instructions="Cite [n]."),
+        hosted_instructions="Cite as your search does.",
+    )
     first, second = backend.requests
+    assert (first.instructions, second.instructions) == ("Cite as your search does.", "Cite [n].")
     assert first.stores == ("vs_1",) and first.passages == () and first.context == "She likes tea."
     assert second.stores == () and "Title 1" in second.context and "tea" in second.context
     assert second.provider_state is None and told == [1]
@@ -140,6 +146,11 @@ def test_a_call_that_never_ran_is_not_told_to_the_backup() -> None:
     backup = Calls(["Fine.", done()])
     play(Calls([call(word="a"), errors.StreamCut()]), backup, tools=tools)
     assert ran == [] and backup.requests[0].exchange == ()
+
+
+def test_a_model_that_calls_what_was_not_offered_is_told_as_empty() -> None:
+    assert play(Calls([call(), done("tool_calls")]))[-1].error == "empty_answer"
+    assert play(Calls(["Hm.", call(), done("tool_calls")]))[-1].status == "completed"
 
 
 def test_the_rounds_of_all_backends_are_counted_together() -> None:
