@@ -200,6 +200,15 @@ def test_threads_that_run_side_by_side(tmp_path: Path) -> None:
     assert (result["differs"], result["run"], result["passed"]) == ([], 4, 4)
 
 
+def test_each_step_recorded_as_a_test_of_its_own(tmp_path: Path) -> None:
+    recording = CASES["tools, polled"][0]
+    path = recording.write(tmp_path)
+    rows = [{**row, "file": f"step_{number}.yml"} for number, row in enumerate(recording.rows)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = replay([path])["openai_assistants"]
+    assert result["differs"] == [] and result["passed"] == result["run"] == len(rows)
+
+
 @pytest.mark.parametrize(("status", "error"), [(401, "invalid_api_key"), (429, "rate_limit_exceeded"), (500, "x")])
 def test_a_run_that_is_refused(status: int, error: str, tmp_path: Path) -> None:
     answer = {"error": {"message": "It is refused", "code": error}}

@@ -106,7 +106,7 @@ def messages_of(said: Sequence[Saying], files: dict[UUID, bytes]) -> Iterator[Me
                 result = Part("tool_result", text=saying.text, call_id=saying.call_id, name=saying.name)
                 yield _message("tool", (result,), number)
             case "call":
-                arguments = json_object(saying.text)
+                arguments = json_object(saying.text or "{}")
                 arguments = {"malformed": saying.text} if arguments is None else arguments
                 gathered.append(Part("tool_call", call_id=saying.call_id, name=saying.name, arguments=arguments))
             case _:

@@ -22,15 +22,33 @@ _SPEC = Path(__file__).parents[1] / "data" / "spec" / "requests.json"
 _LONGEST = 300
 
 
-def faults_of(path: str, body: Any) -> list[str]:
-    """Why `body` is no request for `path` (as the description spells it); empty when it is one."""
+def faults_of(path: str, body: Any, like: Any = None) -> list[str]:
+    """Why `body` is no request for `path` (as the description spells it); empty when it is one.
+
+    What the recorded body `like` says in the same words is no fault of ours: servers take more than is described.
+    """
     described = _described()
     if path not in described["paths"]:
         return [f"the description has no body for {path}"]
-    wrong = best_match(_validator(path).iter_errors(body))
+    errors = [e for e in _validator(path).iter_errors(body) if not _said_alike(e, like)]
+    wrong = best_match(errors)
     faults = [_told(wrong)] if wrong else []
     unknown = sorted(set(body) - _names(described["paths"][path])) if isinstance(body, dict) else []
     return faults + [f"{name}: no such key" for name in unknown]
+
+
+def _said_alike(wrong: ValidationError, like: Any) -> bool:
+    deepest = best_match([wrong])
+    if like is None or deepest is None or not deepest.absolute_path:
+        return False
+    return _holds(like, deepest.absolute_path[-1], deepest.instance)
+
+
+def _holds(value: Any, key: Any, wanted: Any) -> bool:
+    """Whether `wanted` stands under `key` anywhere in `value`."""
+    if isinstance(value, dict):
+        return (key in value and value[key] == wanted) or any(_holds(v, key, wanted) for v in value.values())
+    return isinstance(value, list) and any(_holds(v, key, wanted) for v in value)
 
 
 @cache
@@ -96,7 +114,7 @@ def _find(saying: Saying, piece: str | Media, spoken: list[Saying], at: int, off
 
 
 def _same(one: str, other: str) -> bool:
-    left, right = json_object(one), json_object(other)
+    left, right = json_object(one or "{}"), json_object(other)
     return left == right if left is not None else right is not None and one in right.values()
 
 

@@ -75,7 +75,7 @@ def _failure(said: Said, got: Got) -> Iterator[Difference]:
         yield Difference("the server's words", said.words, got.error.sentence)
     if said.retry_after is not None and got.error.kind in ("rate_limited", "overloaded"):
         asked = getattr(got.error, "retry_after", None)
-        if asked != said.retry_after:
+        if asked is None or abs(asked - said.retry_after) > 1:  # it may be told in milliseconds too
             yield Difference("retry_after", said.retry_after, asked)
     yield from _text(said, got)
 

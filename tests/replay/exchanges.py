@@ -72,7 +72,7 @@ def _file(path: Path) -> Iterator[Exchange | Unreadable]:
         yield Unreadable(str(path), 0, error.strerror or str(error))
         return
     text = (zlib.decompress(data, 47) if data[:2] == b"\x1f\x8b" else data).decode("utf-8-sig", "replace")
-    if path.name.endswith(".chunks.txt"):
+    if path.name.endswith(".chunks.txt") or text.lstrip().startswith(_SSE_FIELDS):
         yield _stream(path, text)
     elif (whole := _json(text)) is not None:
         yield from _whole(path, whole, text)
@@ -102,9 +102,10 @@ def _whole(path: Path, value: Any, text: str) -> Iterator[Exchange | Unreadable]
 
 def _stream(path: Path, text: str) -> Exchange:
     """A fixture of one stream, one event a line, as it went over the wire."""
+    if text.lstrip().startswith(_SSE_FIELDS):
+        return _alone(path, text, True, 200)
     events = [line for line in text.splitlines() if line.strip()]
-    frames = [event if event.startswith(_SSE_FIELDS) else f"data: {event}\n" for event in events]
-    return _alone(path, "\n".join(frames) + "\n", True, 200)
+    return _alone(path, "".join(f"data: {event}\n\n" for event in events), True, 200)
 
 
 def _alone(path: Path, body: str, sse: bool, status: int) -> Exchange:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,24 +23,34 @@ _KINDS: dict[int, frozenset[str]] = {
     404: frozenset({"model_not_found", "not_an_api", "bad_request", "state_lost"}),
     405: frozenset({"not_an_api"}),
     408: frozenset({"timed_out", "server_failed", "bad_request", "overloaded"}),
+    409: frozenset({"bad_request", "overloaded", "state_lost"}),
     413: frozenset({"context_too_long", "bad_request"}),
     429: frozenset({"rate_limited"}),
-    503: frozenset({"overloaded"}),
-    529: frozenset({"overloaded"}),
+    503: frozenset({"overloaded", "server_failed"}),
+    529: frozenset({"overloaded", "server_failed"}),
 }
 _CODES = (
     ("context_length_exceeded", "context_too_long"),
+    ("exceed_context_size", "context_too_long"),
     ("string_above_max_length", "context_too_long"),
     ("model_not_found", "model_not_found"),
     ("deploymentnotfound", "model_not_found"),
     ("insufficient_quota", "rate_limited"),
     ("rate_limit", "rate_limited"),
+    ("too_many_requests", "rate_limited"),
     ("invalid_api_key", "auth_failed"),
+    ("authentication_error", "auth_failed"),
     ("content_filter", "refused"),
     ("content_policy", "refused"),
-    ("server_error", "server_failed"),
+    ("invalid_prompt", "refused"),
+    ("policy_violation", "refused"),
     ("overloaded", "overloaded"),
+    ("slow_down", "overloaded"),
     ("previous_response_not_found", "state_lost"),
+    ("conversation_not_found", "state_lost"),
+    ("conversation_locked", "state_lost"),
+    ("invalid_encrypted_content", "state_lost"),
+    ("vector_store_timeout", "hosted_search_failed"),
 )
 _WORDS = tuple(
     (re.compile(pattern, re.IGNORECASE), kind)
@@ -212,6 +222,16 @@ def cited_of(annotation: dict[str, Any]) -> Cited | None:
     if kind in ("file_citation", "container_file_citation", "file_path") and inner.get("file_id"):
         return Cited(kind, str(inner.get("file_id") or ""), str(inner.get("filename") or inner.get("title") or ""))
     return None
+
+
+def cited_in(annotations: Iterable[dict[str, Any]]) -> list[Cited]:
+    """What a text's annotations cite; one that is told twice for the same place counts once."""
+    places = {}
+    for note in annotations:
+        if cited := cited_of(note):
+            place = [note.get(k) for k in ("text", "start_index", "end_index", "index")]
+            places[cited.kind, cited.target, str(place)] = cited
+    return list(places.values())
 
 
 def list_of(value: Any) -> Iterator[dict[str, Any]]:

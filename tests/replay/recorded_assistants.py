@@ -12,7 +12,7 @@ from tests.replay.recorded import (
     Called,
     Said,
     Tokens,
-    cited_of,
+    cited_in,
     count,
     detail,
     error_of,
@@ -116,7 +116,7 @@ def _with_messages(
             if name not in deltas:
                 said.texts += spoken.texts
         if len(said.cited) == before:
-            said.cited += [cited for note in noted.get(name, ()) if (cited := cited_of(note))]
+            said.cited += cited_in(noted.get(name, ()))
     return said
 
 
@@ -127,7 +127,7 @@ def _add_message(said: Said, message: dict[str, Any]) -> None:
             value = text.get("value") if isinstance(text, dict) else text
             said.texts.append(without_markers(str(value or "")))
             notes = text.get("annotations") if isinstance(text, dict) else None
-            said.cited += [cited for note in list_of(notes) if (cited := cited_of(note))]
+            said.cited += cited_in(list_of(notes))
         elif part.get("type") == "refusal":
             said.texts.append(str(part.get("refusal") or ""))
             said.finish = "refusal"

@@ -8,10 +8,9 @@ from typing import Any
 from tests.replay.exchanges import Exchange
 from tests.replay.recorded import (
     Called,
-    Cited,
     Said,
     Tokens,
-    cited_of,
+    cited_in,
     count,
     detail,
     error_of,
@@ -94,7 +93,7 @@ class _Streamed:
         if self.deltas:
             said.texts = _texts_by_item(self.deltas)
         if not said.cited:
-            said.cited = _cited(self.annotations)
+            said.cited = cited_in(self.annotations)
         if said.end == "completed":
             refused = self.refused or said.finish == "refusal"
             said.finish = "tool_calls" if said.calls else "refusal" if refused else "stop"
@@ -115,7 +114,7 @@ def _whole(response: dict[str, Any]) -> Said:
     said = Said(
         [text for ps in parts if (text := "".join(_text(p) for p in ps))],
         _calls(output),
-        _cited([a for ps in parts for p in ps for a in list_of(p.get("annotations"))]),
+        [cited for ps in parts for p in ps for cited in cited_in(list_of(p.get("annotations")))],
         _tokens(response.get("usage")),
         response_id=str(response.get("id") or ""),
     )
@@ -160,10 +159,6 @@ def _arguments(item: dict[str, Any]) -> str:
     if item.get("type") == "custom_tool_call":
         return json.dumps({"input": item.get("input") or ""})
     return str(item.get("arguments") or "")
-
-
-def _cited(annotations: list[dict[str, Any]]) -> list[Cited]:
-    return [cited for a in annotations if (cited := cited_of(a))]
 
 
 def _tokens(usage: Any) -> Tokens | None:

@@ -12,10 +12,11 @@ from coach_core.backends import BACKENDS
 from tests.replay.compare import Difference
 from tests.replay.exchanges import Exchange, Unreadable, read
 from tests.replay.group import Group
-from tests.replay.kinds import CHAT, RESPONSES, WIRES, Kind, kind_of
+from tests.replay.kinds import ASSISTANTS, CHAT, RESPONSES, WIRES, Kind, kind_of
 from tests.replay.play import Outcome, Player, play_chat, play_responses
 from tests.replay.server import ReplayServer
 from tests.replay.session_play import play_sessions
+from tests.replay.sessions import joined
 
 OTHER = "other"
 Tell = Callable[[str], None]
@@ -63,8 +64,12 @@ def _played(player: Player, exchanges: list[tuple[Exchange, Kind]]) -> Iterator[
             # a chat tells everything each time, so that each exchange stands for itself
             name = f"line {exchange.line}" if kind.wire == CHAT else exchange.group
             groups.setdefault((kind.wire, exchange.file, name), []).append((exchange, kind))
-    for (_, file, name), members in groups.items():
-        yield from _group(player, members, f"{file} {name}")
+    for (wire, file, name), members in groups.items():
+        if wire != ASSISTANTS:
+            yield from _group(player, members, f"{file} {name}")
+    for file in dict.fromkeys(file for wire, file, _ in groups if wire == ASSISTANTS):
+        for members in joined([m for (wire, of, _), m in groups.items() if (wire, of) == (ASSISTANTS, file)]):
+            yield from _group(player, members, f"{file} {members[0][0].group}")
 
 
 def _group(player: Player, members: list[tuple[Exchange, Kind]], apart: str) -> Iterator[Outcome]:

@@ -155,9 +155,10 @@ def _with_results(request: Request, before: Round, now: Round, session: Session)
 
 
 def _sent_wrong(stage: SessionStage, run: Run, now: Round, sent: Sequence[tuple[str, Sent]]) -> Iterator[Difference]:
+    like = [e.request for e, _ in stage.session.members]
     for operation, request in sent:
         path = _SPEC_PATHS.get(operation)
-        for fault in faults_of(path, request.body) if path and request.method == "POST" else ():
+        for fault in faults_of(path, request.body, like) if path and request.method == "POST" else ():
             yield Difference("the body follows the description", path, fault)
     told = [s.body for _, s in stage.sent if s.body]
     first = now is run.rounds[0]

@@ -61,6 +61,23 @@ def sessions_of(members: Sequence[Member]) -> Iterator[Session]:
         yield Session(thread, assistant, own, list(_runs(own)), body, known)
 
 
+def joined(groups: Sequence[list[Member]]) -> list[list[Member]]:
+    """Groups of one file with what belongs to their sessions: some record each step as a test of its own.
+
+    What a group without a run holds goes to the one group that runs on its thread or with its assistant.
+    """
+    runs = [{_thread_of(e, k) for e, k in g if k.operation in STARTS} for g in groups]
+    assistants = [{_assistant_of(e) for e, k in g if k.operation in STARTS} for g in groups]
+    out = [list(g) if ran else [] for g, ran in zip(groups, runs, strict=True)]
+    for number, group in enumerate(groups):
+        for exchange, kind in () if runs[number] else group:
+            thread = _thread_of(exchange, kind)
+            about = id_of(exchange) if kind.operation == "assistant_create" else kind.ids.get("assistant", "")
+            homes = [i for i in range(len(groups)) if thread in runs[i] or (about and about in assistants[i])]
+            out[homes[0] if len(homes) == 1 else number].append((exchange, kind))
+    return [sorted(g, key=lambda m: m[0].line) for g in out if g]
+
+
 def _thread_of(exchange: Exchange, kind: Kind) -> str:
     """The thread an exchange is about; "" for one about an assistant."""
     if kind.operation == "thread_create":
