@@ -309,7 +309,7 @@ def _network(error: BaseException, host: str) -> BackendError | None:
         return Unreachable(f"{host} shows a certificate that cannot be trusted. Check the base URL and the network.")
     if isinstance(error, httpx2.RemoteProtocolError) and "status line" in str(error):
         return None
-    if isinstance(error, httpx2.RemoteProtocolError | httpx2.ReadError | httpx2.CloseError):
+    if isinstance(error, httpx2.RemoteProtocolError | httpx2.ReadError | httpx2.WriteError | httpx2.CloseError):
         return StreamCut(f"The line to {host} was cut. What had arrived is kept; press Continue.")
     return _unreachable(host)
 

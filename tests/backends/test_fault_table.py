@@ -44,17 +44,7 @@ class Played:
 def asked(backend: Backend, question: Request | None = None) -> Played:
     played = Played()
     try:
-        played.events += backend.stream(question or request(**PATIENCE), threading.Event())
-    except BackendError as fault:
-        played.fault = fault
-    return played
-
-
-def streamed(backend: Backend, question: Request) -> Played:
-    """The same, but what came before an error is there too."""
-    played = Played()
-    try:
-        for event in backend.stream(question, threading.Event()):
+        for event in backend.stream(question or request(**PATIENCE), threading.Event()):
             played.events.append(event)
     except BackendError as fault:
         played.fault = fault
@@ -76,7 +66,7 @@ def test_cell(fault: Fault, wire: str, waits: list[float], caplog: pytest.LogCap
     wanted = fault.on(wire)
     with served(fault, voice_of(wire)) as (url, api):
         backend = backend_of(wire, url)
-        played = streamed(backend, question)
+        played = asked(backend, question)
         backend.close()
     assert played.text == wanted.kept
     assert [e.name for e in played.events if e.kind == "tool_call"] == ([TOOL] if wanted.called else [])
