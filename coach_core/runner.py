@@ -116,6 +116,11 @@ class Runner:
         else:
             yield from self._tail_stored(turn_id, after, poll)
 
+    def running(self) -> frozenset[UUID]:
+        """The turns that run in this process now."""
+        with self._gate:
+            return frozenset(self._live)
+
     def partial(self, turn_id: UUID) -> str | None:
         """The text so far of a turn that runs here."""
         with self._gate:

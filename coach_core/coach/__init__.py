@@ -6,7 +6,7 @@ values of types.py, and what it raises is of errors.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -34,6 +34,8 @@ from coach_core.settings import Settings
 from coach_core.store import Database, settings_table, turns, users
 from coach_core.store.remotes import EndpointRemotes
 from coach_core.types import Actor, BackendInfo, Passage, now
+
+_LOOK_AGAIN = 5.0  # seconds until what was replaced is looked at once more
 
 
 class Coach(People, Conversations, Library, Operations, Endpoints, HostedSearch):
@@ -121,7 +123,19 @@ class Coach(People, Conversations, Library, Operations, Endpoints, HostedSearch)
         old = self.parts
         self.settings = self._given.with_table(settings_table.get_all(self._db))
         self.parts = self._backend_parts()
-        self.jobs.later(self.settings.turn_timeout, old.close)
+        self._once_idle(old.close)
+
+    def _once_idle(self, close: Callable[[], None]) -> None:
+        """Call `close` when no turn runs any more that may use what it closes, however long it takes."""
+        before = self.runner.running()
+
+        def look() -> None:
+            if before & self.runner.running():
+                self.jobs.later(_LOOK_AGAIN, look)
+            else:
+                close()
+
+        self.jobs.later(_LOOK_AGAIN, look)
 
     def _backend_parts(self) -> BackendParts:
         """What the settings say of each backend, and the rows of endpoints as they are each time."""
@@ -149,7 +163,7 @@ class Coach(People, Conversations, Library, Operations, Endpoints, HostedSearch)
             },
             ready,
             rows=lambda name: rows_of(settings, self._db, name),
-            later=lambda do: self.jobs.later(settings.turn_timeout, do),
+            later=self._once_idle,
             remotes=lambda endpoint: EndpointRemotes(self._db, endpoint),
         )
 

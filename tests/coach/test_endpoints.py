@@ -174,6 +174,29 @@ def test_a_changed_row_gets_a_new_backend_and_an_unchanged_one_keeps_its_own(coa
     assert after is not before and after.profile.stream is False  # type: ignore[attr-defined]
 
 
+def test_what_was_replaced_closes_when_the_last_turn_that_uses_it_has_ended(
+    coach: Coach, me: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[Callable[[], None]] = []
+    monkeypatch.setattr(coach.jobs, "later", lambda _seconds, do: looks.append(do))
+    whole = recorded("chat_text")
+    with FakeApi(Reply([*whole.pieces[:4], "hang"])) as api:
+        saved = coach.save_endpoint(me, draft(api))
+        turn = coach.start(me, thread(coach, me, "eu").id, "Hello?")
+        assert api.hanging.wait(20)
+        closed: list[str] = []
+        monkeypatch.setattr(coach.parts.get("eu"), "close", lambda: closed.append("old"))
+        coach.save_endpoint(me, draft(api, model="new"), saved.id)
+        coach.parts.get("eu")
+        looks.pop()()
+        assert not closed and looks, "its answer is being written: look again"
+        coach.cancel(me, turn.id)
+        assert [e for e in coach.tail(me, turn.id) if e][-1].terminal
+        while not closed:
+            looks.pop()()
+    assert closed == ["old"] and not looks
+
+
 def test_an_answer_that_is_being_written_outlives_a_change_of_its_row(coach: Coach, me: Actor) -> None:
     whole = recorded("chat_text")
     first, *rest = whole.pieces
