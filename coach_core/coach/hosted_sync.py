@@ -160,9 +160,10 @@ class Sync:
     def _drop_store(self, key: str) -> None:
         """Delete a store there. Its row goes last of all, when its files are gone too."""
         row = self._of(STORE)[key]
-        if row.external_id:
+        begun = None if row.external_id else self._stores.find(MARK, key)
+        if store_id := row.external_id or (begun.id if begun else ""):
             self._tell(f"removing the store {row.state.get('name') or ''}".strip())
-            self._stores.delete(row.external_id)
+            self._stores.delete(store_id)
         self._lose(key)
 
     def _lose(self, key: str) -> None:
@@ -250,12 +251,13 @@ class Sync:
             if there is not None:
                 self._stores.delete(there.id)
             self._lose(key)
+        begun = {"name": wanted.name, "whole": False, "synced": row.state.get("synced", "") if row else ""}
+        self._keep(STORE, key, "", begun)
         there = self._stores.find(MARK, key)
         if there is None or there.expired:
             self._tell(f"making a store for {wanted.name}")
             there = self._stores.create(wanted.name, {MARK: key}, DAYS)
-        synced = row.state.get("synced", "") if row else ""
-        self._keep(STORE, key, there.id, {"name": wanted.name, "whole": False, "synced": synced}, there.expires_at)
+        self._keep(STORE, key, there.id, begun, there.expires_at)
         return there
 
     def _reconcile(self, wanted: Wanted, store: Store, there: Mapping[str, StoreFile]) -> None:

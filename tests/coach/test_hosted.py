@@ -307,12 +307,41 @@ def test_cut_off_at_any_request_the_next_pass_goes_on_and_leaves_nothing_twice(
             assert "cut" in world.state().why or "reach" in world.state().why or not world.state().why
         world.sync(force=True)
         wanted = {"Ada": ["goals.md", "sleep.md"]} if search == "hosted" else {}
-        assert world.api.held() == wanted, f"cut at request {number}"
+        assert world.api.held() == wanted and len(world.api.stores) == len(wanted), f"cut at request {number}"
         assert world.api.names() == wanted.get("Ada", []), f"cut at request {number}"
         assert world.state().ready is (search == "hosted")
         if not cut:
             break
     assert cuts >= (8 if search == "hosted" else 3), "each request was cut once"
+
+
+@pytest.mark.parametrize("how", ["before", "after"])
+def test_cut_off_while_it_is_filled_and_then_switched_back_nothing_stays_there(world: World, how: str) -> None:
+    for number in range(1, 20):
+        world.switch("hosted")
+        world.api.requests.clear()
+        world.api.trouble = lambda _, __, count, number=number: (  # type: ignore[misc]
+            how if count == number else "before" if count > number else None
+        )
+        world.sync(force=True)
+        world.api.trouble = lambda *_: None
+        whole = len(world.api.requests) < number
+        world.switch("local")
+        world.sync(force=True)
+        assert world.api.files == {} and world.api.stores == {}, f"cut at request {number}"
+        if whole:
+            break
+    assert number > 8, "each request was cut once"
+
+
+def test_a_store_that_is_being_mended_is_not_searched(world: World) -> None:
+    world.sync()
+    lost(world, "file")
+    world.api.trouble = lambda method, path, _: 500 if (method, path) == ("POST", "/files") else None
+    world.sync(force=True)
+    assert not world.state().ready and "error of its own" in world.state().why
+    world.ask()
+    assert tools(world.api.asked[-1]) == []
 
 
 def test_another_process_goes_on_where_one_was_killed(make_coach: Callable[..., Coach], api: FakeStores) -> None:
