@@ -2,7 +2,8 @@
 
 Invariant: inside `watch.held()` no network wait of this thread (name lookup, connect, TLS, headers, body)
 and no pause before a retry outlasts `cancel` or the watch's deadline by more than TICK; it ends in
-Cancelled or TimedOut, which neither httpx2 nor the SDK catches or retries. Outside of it nothing changes.
+Cancelled or TimedOut, which neither httpx2 nor the SDK catches or retries; nor is more than MOST read.
+Outside of it nothing changes.
 
 A watcher thread that closes the socket would not do: close() does not wake a blocked recv, before the
 headers there is no response to close, and a thread a stream costs more than a look at an event.
@@ -21,9 +22,10 @@ import httpcore2
 import httpx2
 
 from coach_core.backends import Request
-from coach_core.errors import FirstTokenTimeout, TimedOut, TokenTimeout
+from coach_core.errors import FirstTokenTimeout, MalformedStream, TimedOut, TokenTimeout
 
 TICK = 0.1
+MOST = 256 * 1024 * 1024  # bytes of one exchange, with all that is tried for it
 _here = threading.local()
 
 
@@ -41,6 +43,7 @@ class Watch:
     host: str
     began: float = field(default_factory=time.monotonic)
     sent: int = 0
+    taken: int = 0
     _until: float = 0.0
     _why: TimedOut = field(default_factory=TimedOut)
     _between: TokenTimeout | None = None
@@ -74,6 +77,14 @@ class Watch:
         if left <= 0:
             raise self._why
         return left
+
+    def take(self, size: int) -> None:
+        """So many bytes have come. A body without end is read by whoever wants an error's words, and fills memory."""
+        self.taken += size
+        if self.taken > MOST:
+            raise MalformedStream(
+                f"{self.host} sent more than any answer has. What had arrived is kept; press Continue."
+            )
 
     def wait(self, seconds: float) -> None:
         """Sleep, unless cancel comes first or the time left is shorter."""
@@ -141,9 +152,11 @@ class _Stream(httpcore2.NetworkStream):
         while True:
             left = watch.look()
             try:
-                return self._inner.read(max_bytes, min(TICK, left))
+                read = self._inner.read(max_bytes, min(TICK, left))
             except httpcore2.ReadTimeout:
                 continue
+            watch.take(len(read))
+            return read
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._inner.write(buffer, timeout)

@@ -174,7 +174,8 @@ def map_error(error: BaseException, endpoint: Endpoint) -> BackendError:
             opening = f"{host} was not asked: the request is not complete."
             return BadRequest(quoting(opening, str(error), endpoint))
         case httpx2.HTTPStatusError():
-            return _of_status(error.response.status_code)(f"{host} answered {error.response.status_code}.")
+            kind = _of_status(error.response.status_code)
+            return kind(_sentence(kind, "", "", endpoint))
         case httpx2.RequestError() | ssl.SSLError():
             return _network(error, host) or not_an_api(endpoint)
         case httpx2.InvalidURL():
@@ -292,7 +293,7 @@ def _sentence(kind: type[BackendError], code: str, message: str, endpoint: Endpo
         RateLimited: f"{host} asks to wait: too many requests. Try again later.",
         ModelNotFound: f"{host} does not know the model {endpoint.model!r}. Check its name in the settings.",
         NotAnApi: f"{host} has no model API at this address. Check the base URL; it often ends in /v1.",
-        BadRequest: f"{host} did not accept the request.",
+        BadRequest: f"{host} did not accept the request. Check the model's name and its parameters.",
         ServerFailed: f"{host} had an error of its own. What was said is kept; try again.",
         Overloaded: f"{host} is overloaded. Try again in a moment.",
         Refused: f"{host} declined to answer this. Ask it in another way.",

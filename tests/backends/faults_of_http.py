@@ -16,6 +16,7 @@ NO_API = f"{{host}} answers, but not as a model API. {BASE_URL}"
 NO_MODEL = "{host} does not know the model 'm1'. Check its name in the settings."
 NOBODY = "{host} cannot be reached. Check the network and the base URL, then try again."
 NO_TRUST = "{host} shows a certificate that cannot be trusted. Check the base URL and the network."
+NOT_TAKEN = "{host} did not accept the request. Check the model's name and its parameters."
 TOO_LONG = "This conversation is too long for the model. Start a new thread, or choose a larger model."
 DECLINED = "{host} declined to answer this. Ask it in another way."
 #: There it may be the assistant that is not found: it is made anew once.
@@ -97,7 +98,7 @@ REFUSED: Sequence[Fault] = (
         "bad_request",
         "400: a bad request",
         always(error_reply(400, f"no such colour: {KEY}")),
-        fails("bad_request", "{host} did not accept the request. It says: no such colour: …"),
+        fails("bad_request", f"{NOT_TAKEN} It says: no such colour: …"),
     ),
     Fault(
         "too_long",

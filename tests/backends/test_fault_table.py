@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from coach_core.backends import Backend, Request, line
-from coach_core.errors import BackendError, told_after
+from coach_core.errors import BackendError, HostedSearchFailed, StateLost, told_after
 from coach_core.types import Event, ToolSpec
 from tests.backends.conftest import KEY, request
 from tests.backends.fault import Fault
@@ -94,3 +95,19 @@ def test_the_page_says_what_the_table_says() -> None:
 def test_each_row_has_a_name_of_its_own_and_no_cell_is_forgotten() -> None:
     assert len({f.name for f in FAULTS}) == len(FAULTS) == len({f.says for f in FAULTS})
     assert all(set(f.but) <= set(f.wires) for f in FAULTS)
+
+
+#: These are mended within the turn, and told as notices.
+MENDED = (HostedSearchFailed, StateLost)
+ADVICE = re.compile(r"\b(?:[Tt]ry again|Check|[Pp]ress|Start|Choose|[Aa]sk it|ask in|give it|run|Run)\b")
+
+
+def _kinds(of: type[BackendError]) -> list[type[BackendError]]:
+    return [of, *(kind for sub in of.__subclasses__() for kind in _kinds(sub))]
+
+
+@pytest.mark.parametrize("partial", [True, False])
+def test_every_sentence_says_what_to_do(partial: bool) -> None:
+    told = [told_after(kind(), partial=partial) for kind in _kinds(BackendError) if not issubclass(kind, MENDED)]
+    told += [o.sentence for f, w in CELLS if (o := f.on(w)).error]
+    assert not [sentence for sentence in told if not ADVICE.search(sentence)]

@@ -228,6 +228,22 @@ class TestOnTheLine:
         assert played.fault is not None and played.fault.kind == LINE[name][0] and KEY not in played.fault.sentence
 
 
+class TestSize:
+    @pytest.mark.parametrize("status", [200, 400, 500])
+    def test_a_body_without_end_is_let_go(
+        self, status: int, voice: Voice, backend: Make, waits: list[float], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Of an error too, which the SDK reads to its end."""
+        monkeypatch.setattr(line, "MOST", 1 << 20)
+        endless = Reply([b'{"x": "', *[b"x" * (1 << 16)] * 64, "hang"], status, "application/json")
+        with voice.api(endless) as api:
+            played = asked(backend(api.url))
+            assert api.left.wait(5), "the server is left"
+        assert played.fault is not None and played.fault.kind == "malformed_stream"
+        assert "more than any answer has" in played.fault.sentence
+        assert len(api.requests) == (3 if status == 500 else 1)
+
+
 class TestSecrets:
     @pytest.mark.parametrize("status", [200, 400, 429, 500])
     def test_what_a_server_echoes_goes_nowhere(
