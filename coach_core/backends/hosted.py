@@ -15,7 +15,7 @@ from typing import Any, Literal
 import httpx2
 import openai
 
-from coach_core.backends import Backend, Endpoint
+from coach_core.backends import Backend, Endpoint, build
 from coach_core.backends.sdk import VENDOR, Wire
 from coach_core.backends.sdk_errors import host_of, mapped, not_an_api, quoting
 from coach_core.errors import NotAnApi
@@ -65,8 +65,12 @@ def of(backend: Backend) -> HostedStores | None:
 
 
 def reach(backend: Backend) -> HostedStores | None:
-    """What lies at the backend's endpoint, also where nothing is to be put any more."""
-    return HostedStores(backend) if isinstance(backend, Wire) else None
+    """What lies at the backend's endpoint, also where nothing is to be put any more.
+
+    By a line of its own: the backend may be closed while this is at work. The caller closes it.
+    """
+    apart = build(backend.name, backend.endpoint) if isinstance(backend, Wire) else None
+    return HostedStores(apart) if isinstance(apart, Wire) else None
 
 
 class HostedStores:
@@ -83,6 +87,9 @@ class HostedStores:
     @property
     def host(self) -> str:
         return host_of(self._wire.endpoint)
+
+    def close(self) -> None:
+        self._wire.close()
 
     # vector stores
 

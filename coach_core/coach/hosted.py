@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -207,7 +208,8 @@ class Hosted:
         for row in kept.list(STORE):
             self._looked[row.external_id] = time.monotonic()
         try:
-            Sync(self._db, endpoint, self._reach(endpoint), wanted, pause=pause, force=force, tell=tell).run()
+            with closing(self._reach(endpoint)) as stores:
+                Sync(self._db, endpoint, stores, wanted, pause=pause, force=force, tell=tell).run()
         except StoreError:
             raise
         except Exception as fault:

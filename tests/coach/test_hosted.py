@@ -370,6 +370,19 @@ def test_one_process_at_a_time(world: World) -> None:
     assert world.sync(force=True) and world.state().ready
 
 
+def test_an_endpoint_that_is_changed_meanwhile_does_not_cut_it_off(world: World) -> None:
+    eu = world.coach.endpoint(world.me, "eu").id
+
+    def change(_: float) -> bool:
+        world.endpoint("eu", world.api, eu, parameters={"temperature": len(world.api.requests) / 100})
+        world.coach.backends(world.me)
+        world.coach.parts.get("eu")
+        return False
+
+    assert world.coach.hosted_sync(world.me, pause=change) and world.state().ready
+    assert len(world.api.requests) < 15, "in one go"
+
+
 def test_a_file_that_is_read_slowly_is_waited_for_over_several_passes(world: World) -> None:
     world.api.reads = 25
     paused: list[float] = []
