@@ -101,7 +101,7 @@ class HostedStores:
             "expires_after": {"anchor": "last_active_at", "days": days},
         }
         try:
-            return _store(self._call("post", "/vector_stores", body, once=True))
+            return self._store(self._call("post", "/vector_stores", body, once=True))
         except Gone as error:
             raise NotAnApi(
                 f"{self.host} keeps no vector stores. Search locally, or take the fact `stores` out of its endpoint."
@@ -112,14 +112,14 @@ class HostedStores:
         try:
             for item in self._pages("/vector_stores"):
                 if (item.get("metadata") or {}).get(key) == value:
-                    return _store(item)
+                    return self._store(item)
         except Gone:  # a server that lists nothing
             pass
         return None
 
     def retrieve(self, store_id: str) -> Store | None:
         try:
-            return _store(self._call("get", f"/vector_stores/{store_id}"))
+            return self._store(self._call("get", f"/vector_stores/{store_id}"))
         except Gone:
             return None
 
@@ -165,7 +165,7 @@ class HostedStores:
             for item in self._pages("/files", {"purpose": "assistants"}):
                 if (item.get("created_at") or 0) < since.timestamp() - 60:  # clocks differ a little
                     break
-                if (item.get("filename"), item.get("bytes")) == (name, size) and item.get("id"):
+                if (item.get("filename"), item.get("bytes")) == (name, size):
                     found.append(str(item["id"]))
         except Gone:
             pass
@@ -209,12 +209,21 @@ class HostedStores:
         asked: dict[str, Any] = {"limit": _PAGE, "order": "desc", **(query or {})}
         while True:
             page = self._call("get", path, query=asked)
-            items: list[dict[str, Any]] = [i for i in page.get("data") or () if isinstance(i, dict)]
+            items: list[dict[str, Any]] = [i for i in page.get("data") or () if isinstance(i, dict) and i.get("id")]
             yield from items
             after = page.get("last_id") or (items[-1].get("id") if items else None)
             if not page.get("has_more") or not items or after == asked.get("after"):
                 return
             asked["after"] = after
+
+    def _store(self, item: Mapping[str, Any]) -> Store:
+        expires = item.get("expires_at")
+        return Store(
+            _id_of(item, self._wire.endpoint),
+            expired=item.get("status") == "expired",
+            bytes=int(item.get("usage_bytes") or 0),
+            expires_at=datetime.fromtimestamp(expires, UTC) if isinstance(expires, int | float) else None,
+        )
 
     def _read(self, response: httpx2.Response) -> dict[str, Any]:
         if not response.content:
@@ -223,16 +232,6 @@ class HostedStores:
         if not isinstance(value, dict):
             raise not_an_api(self._wire.endpoint)
         return value
-
-
-def _store(item: Mapping[str, Any]) -> Store:
-    expires = item.get("expires_at")
-    return Store(
-        str(item["id"]),
-        expired=item.get("status") == "expired",
-        bytes=int(item.get("usage_bytes") or 0),
-        expires_at=datetime.fromtimestamp(expires, UTC) if isinstance(expires, int | float) else None,
-    )
 
 
 def _store_file(item: Mapping[str, Any], endpoint: Endpoint) -> StoreFile:
