@@ -17,7 +17,7 @@ import typer
 from coach_core.cli import asking, endpoints, hosted, knowledge, operate, personas, serve, shell, threads
 from coach_core.errors import BadSetting, CoachError, InputError, NotFound
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 EPILOG = (
     "Everything is kept in COACH_HOME (default: the folder data/ of the checkout); DATABASE_URL names another "
     "database. Settings may stand in the environment or in the file .env; `doctor` shows what is in force."
