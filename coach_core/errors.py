@@ -3,7 +3,8 @@
 CoachError
 ├── InputError
 │   ├── EmptyMessage, MessageTooLong, BadLink, NameTaken
-│   └── FileError: EmptyFile, EncryptedFile, DamagedFile, UnsupportedFile, MislabelledFile, FileTooLarge, NoText
+│   └── FileError: EmptyFile, EncryptedFile, DamagedFile, UnsupportedFile, MislabelledFile, FileTooLarge, FileTooSlow,
+│                  NoOcr, NoText
 ├── NotFound: ThreadNotFound, MessageNotFound, TurnNotFound, PersonaNotFound, DocumentNotFound,
 │             CollectionNotFound, FileNotFound, ProfileNotFound
 ├── NotAllowed
@@ -88,7 +89,8 @@ class DamagedFile(FileError):
 
 
 class UnsupportedFile(FileError):
-    """This kind of file cannot be read yet. Use PDF, DOCX, Markdown, text, HTML or CSV."""
+    """This kind of file cannot be read yet. Use PDF, DOCX, PPTX, XLSX, EPUB, Markdown, text, HTML,
+    CSV, JSON, EML or a ZIP of these."""
 
 
 class MislabelledFile(FileError):
@@ -97,6 +99,15 @@ class MislabelledFile(FileError):
 
 class FileTooLarge(FileError):
     """The file is too large. Split it into parts of at most 25 MB."""
+
+
+class FileTooSlow(FileError):
+    """Reading the file took too long and was stopped. Split it into parts, or save it again in a simpler form."""
+
+
+class NoOcr(FileError):
+    """Text in pictures is read by Tesseract, which is not installed here. Upload the text itself, or ask the operator
+    to install it (Debian, Ubuntu: apt install tesseract-ocr; macOS: brew install tesseract)."""
 
 
 class NoText(FileError):

@@ -338,7 +338,7 @@ def test_no_entity_is_expanded() -> None:
 
 
 def test_a_bomb_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("coach_core.knowledge.loaders.docx._MOST_UNPACKED", 1000)
+    monkeypatch.setattr("coach_core.knowledge.loaders.archive.MOST_UNPACKED", 1000)
     with pytest.raises(errors.FileTooLarge):
         load(GOOD_DOCX, "x.docx")
 
@@ -387,4 +387,10 @@ def test_plain_text_never_fails(text: str) -> None:
 
 def test_which_names_are_read() -> None:
     assert readable("Notes.MD") and readable("a/b/c.PDF") and readable("C:\\x\\y.docx")
-    assert not readable("x.pptx") and not readable("LICENSE") and not readable(".md")
+    assert (
+        readable("x.pptx")
+        and readable("x.JSONL")
+        and not readable("x.key")
+        and not readable("LICENSE")
+        and not readable(".md")
+    )

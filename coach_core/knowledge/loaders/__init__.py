@@ -39,10 +39,11 @@ class Loaded:
     media_type: str = ""
 
 
+_OFFICE = "application/vnd.openxmlformats-officedocument"
 #: ending -> (kind, media type)
 KINDS: dict[str, tuple[str, str]] = {
     "pdf": ("pdf", "application/pdf"),
-    "docx": ("docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
+    "docx": ("docx", f"{_OFFICE}.wordprocessingml.document"),
     "md": ("markdown", "text/markdown"),
     "markdown": ("markdown", "text/markdown"),
     "txt": ("text", "text/plain"),
@@ -52,12 +53,30 @@ KINDS: dict[str, tuple[str, str]] = {
     "xhtml": ("html", "application/xhtml+xml"),
     "csv": ("csv", "text/csv"),
     "tsv": ("csv", "text/tab-separated-values"),
+    "pptx": ("pptx", f"{_OFFICE}.presentationml.presentation"),
+    "xlsx": ("xlsx", f"{_OFFICE}.spreadsheetml.sheet"),
+    "epub": ("epub", "application/epub+zip"),
+    "json": ("json", "application/json"),
+    "jsonl": ("json", "application/jsonl"),
+    "ndjson": ("json", "application/jsonl"),
+    "eml": ("eml", "message/rfc822"),
+    "zip": ("zip", "application/zip"),
+    "png": ("image", "image/png"),
+    "jpg": ("image", "image/jpeg"),
+    "jpeg": ("image", "image/jpeg"),
+    "tif": ("image", "image/tiff"),
+    "tiff": ("image", "image/tiff"),
+    "webp": ("image", "image/webp"),
     "cnxml": ("xml", "application/xml"),
     "xml": ("xml", "application/xml"),
 }
+#: as a person reads it, where files are chosen or refused
+SAID = "PDF, DOCX, PPTX, XLSX, EPUB, Markdown, text, HTML, CSV, JSON, EML, ZIP"
 SEPARATOR = " > "
+_PACKED = frozenset({"docx", "pptx", "xlsx", "epub"})
 _SEEN_AS = {
-    "pdf": "a PDF", "zip": "a ZIP archive", "docx": "a Word document", "ole": "an old Office file",
+    "pdf": "a PDF", "zip": "a ZIP archive", "docx": "a Word document", "pptx": "a presentation",
+    "xlsx": "a workbook", "epub": "an EPUB book", "ole": "an old Office file",
     "html": "a web page", "image": "an image", "binary": "not text",
 }  # fmt: skip
 _MAGIC = (
@@ -83,7 +102,21 @@ _UNTITLED = re.compile(
 
 def readable(name: str) -> bool:
     """Whether a file of this name is of a kind that can be read."""
-    return _ending(name) in KINDS
+    kind, _ = KINDS.get(_ending(name), ("", ""))
+    if kind == "image":
+        from coach_core.knowledge.loaders import image
+
+        return image.available()
+    return bool(kind)
+
+
+def safe_name(name: str) -> str:
+    """A file's name as it may be shown and kept: no control characters, no way out of its folder."""
+    tidy = clean_text("".join(c for c in name.replace("\\", "/") if c.isprintable()))
+    parts = [p.strip() for p in tidy.split("/")]
+    if ".." in parts or not parts[0] or parts[0].endswith(":"):
+        parts = parts[-1:]
+    return "/".join(p for p in parts if p not in ("", ".", ".."))[-250:] or "document"
 
 
 def load(data: bytes, name: str) -> Loaded:
@@ -117,8 +150,15 @@ def check(data: bytes, name: str) -> tuple[str, str]:
     if ending not in KINDS:
         raise UnsupportedFile()
     kind, media_type = KINDS[ending]
-    if kind == "docx" and seen == "ole" and _encrypted_package(data):
+    if kind in _PACKED and seen == "ole" and _encrypted_package(data):
         raise EncryptedFile()
+    if seen == "zip":
+        from coach_core.knowledge.loaders import archive
+
+        seen = archive.kind_of(data)
+        if kind in _PACKED and seen == "zip":  # cut off, or another archive: opening it tells which
+            with archive.opened(data):
+                pass
     if not _fits(kind, seen):
         what = _SEEN_AS.get(seen, "plain text")
         raise MislabelledFile(f"The file is called .{ending} but is {what}. Rename it to what it is, or save it again.")
@@ -129,6 +169,8 @@ def sniff(data: bytes) -> str:
     """What the bytes look like: pdf, zip, ole, image, binary, html, xml or text."""
     if b"%PDF-" in data[:1024]:
         return "pdf"
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return "image"
     for magic, seen in _MAGIC:
         if data.startswith(magic):
             return seen
@@ -144,11 +186,11 @@ def sniff(data: bytes) -> str:
 def _fits(kind: str, seen: str) -> bool:
     if kind == "pdf":
         return seen == "pdf"
-    if kind == "docx":
-        return seen == "zip"
+    if kind in _PACKED or kind in ("zip", "image"):
+        return seen == kind
     if kind in ("html", "xml"):
         return seen in ("html", "xml", "text")
-    return seen in ("text", "xml")
+    return seen in ("text", "xml") or (kind == "eml" and seen == "html")
 
 
 def _binary(head: bytes) -> bool:
@@ -174,7 +216,7 @@ def _settled(loaded: Loaded, name: str, media_type: str) -> Loaded:
     blocks = tuple(b for b in blocks if b.text)
     if not any(c.isalnum() for b in blocks for c in b.text):
         raise NoText()
-    title = titled(loaded.title) or _stem(name)
+    title = _in_archive(titled(loaded.title) or _stem(name), name)
     language = loaded.language or language_of(_sample(blocks))
     return Loaded(title, blocks, language, loaded.pages, loaded.media_type or media_type)
 
@@ -193,6 +235,13 @@ def _sample(blocks: tuple[Block, ...]) -> str:
 def _stem(name: str) -> str:
     stem = PurePath(name.replace("\\", "/")).stem
     return " ".join(re.sub(r"[_-]+", " ", stem).split())[:200] or stem[:200]
+
+
+def _in_archive(title: str, name: str) -> str:
+    """A document out of an archive ("week.zip/plan.pdf") bears the archive's name too: its own may be "1"."""
+    outer, found, _ = name.replace("\\", "/").lower().partition(".zip/")
+    archive = _stem(name[: len(outer)]) if found else ""
+    return f"{title} ({archive})" if archive and archive.lower() not in title.lower() else title
 
 
 def _ending(name: str) -> str:

@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import io
 import re
-import zipfile
 from typing import Any
 
-from coach_core.errors import DamagedFile, FileTooLarge, MislabelledFile
-from coach_core.knowledge.loaders import Loaded, titled
+from coach_core.knowledge.loaders import Loaded, archive, titled
 from coach_core.knowledge.loaders.outline import Outline
 
-_MOST_UNPACKED = 300_000_000
 _HEADING = re.compile(r"heading (\d)", re.I)
 
 
 def load(data: bytes, name: str) -> Loaded:
-    _check(data)
+    with archive.opened(data):
+        pass
     import docx
 
     document: Any = docx.Document(io.BytesIO(data))
@@ -50,18 +48,6 @@ def load(data: bytes, name: str) -> Loaded:
     _close(lines, outline)
     first = next((b.section for b in outline.blocks if b.section), "")
     return Loaded(title or first, tuple(outline.blocks))
-
-
-def _check(data: bytes) -> None:
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            names = set(archive.namelist())
-            if sum(i.file_size for i in archive.infolist()) > _MOST_UNPACKED:
-                raise FileTooLarge()
-    except zipfile.BadZipFile as error:
-        raise DamagedFile() from error
-    if "[Content_Types].xml" not in names or not any(n.startswith("word/") for n in names):
-        raise MislabelledFile("The file is called .docx but is another kind of ZIP archive. Rename it to what it is.")
 
 
 def _style(paragraph: Any) -> str:

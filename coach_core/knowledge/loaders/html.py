@@ -19,7 +19,8 @@ _DROPPED = (
     "script, style, noscript, template, nav, form, iframe, object, svg, button, select, [hidden], [aria-hidden=true]"
 )
 _CONTROLS = "label, input, textarea, dialog, search, [role=search], [role=menu], [role=menubar], [role=toolbar]"
-_PAGE_FRAME = "body > header, body > footer, body > aside, [role=navigation], [role=banner], [role=contentinfo]"
+_ROLES = "[role=navigation], [role=banner], [role=contentinfo]"
+_PAGE_FRAME = f"body > header, body > footer, body > aside, {_ROLES}"
 _FRAMES = "header, footer, aside"  # of a site's page, wherever they stand; of a book they are its text
 _BOOK = "http://www.idpf.org/2007/ops"
 _SKIP = re.compile(r"(?:jump|skip) (?:to|over)\b.{0,40}", re.I)
@@ -35,14 +36,16 @@ _CHARSET = re.compile(rb"""charset=["']?\s*([\w-]+)""", re.I)
 _SPACES = re.compile(r"[ \t\n\r\f\v\u00a0]+")
 
 
-def load(data: bytes, name: str) -> Loaded:
+def load(data: bytes, name: str, *, book: bool = False) -> Loaded:
+    """`book`: there is no site around the page."""
     text = _text(data)
     tree = LexborHTMLParser(_EMPTY_PAIR.sub(r"<\1\2></\1>", text))
     title = tree.css_first("title")
-    for node in _inner_first(tree, f"{_DROPPED}, {_CONTROLS}, {_PAGE_FRAME}"):
+    book = book or _BOOK in text
+    for node in _inner_first(tree, f"{_DROPPED}, {_CONTROLS}, {_ROLES if book else _PAGE_FRAME}"):
         if node.tag != "form" or node.css_first("main, article, h1") is None:  # some pages are one form
             node.decompose()
-    if _BOOK not in text:
+    if not book:
         _drop_menus(tree)
     for node in tree.css("a"):
         if "noteref" in (node.attributes.get("epub:type") or "") or node.attributes.get("role") == "doc-noteref":

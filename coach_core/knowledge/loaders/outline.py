@@ -5,7 +5,10 @@ Invariant: the path holds the open headings from the highest to the lowest, each
 
 from __future__ import annotations
 
-from coach_core.knowledge.loaders import SEPARATOR, Block
+from collections.abc import Iterator
+from dataclasses import replace
+
+from coach_core.knowledge.loaders import SEPARATOR, Block, Loaded
 
 
 class Outline:
@@ -31,3 +34,10 @@ class Outline:
     def add(self, text: str, page: int | None = None) -> None:
         if text.strip():
             self.blocks.append(Block(text.strip(), self.section, page))
+
+
+def beneath(path: str, inner: Loaded) -> Iterator[Block]:
+    """The blocks of a document that is part of another, below `path` and its own title."""
+    for block in inner.blocks:
+        own = block.section.removeprefix(inner.title).removeprefix(SEPARATOR)
+        yield replace(block, section=SEPARATOR.join(filter(None, (path, inner.title, own))))
