@@ -21,7 +21,7 @@ from typing import Any, Literal
 _MODELS = b'{"object":"list","data":[{"id":"m1","object":"model"}]}'
 CASSETTES = Path(__file__).parents[1] / "cassettes"
 Piece = bytes | Literal["hang", "cut", "shut", "pause"]
-PAUSE = 0.2
+PAUSE = 0.12
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ WIRES: Mapping[str, str] = {
 }
 APIS = ("openai_responses", "openai_chat", "openai_assistants")
 PAGE = b"<!doctype html>\n<html><title>Welcome</title>\n<p>data: none</p></html>\n"
-HASTE = {"first_token_timeout": 0.4, "token_timeout": 0.3, "total_timeout": 0.8}
+HASTE = {"first_token_timeout": 0.7, "token_timeout": 0.3}
 TWICE = "".join(piece * 2 for piece in PIECES)
 Serve = Callable[[Voice], Sequence[Reply]]
 
@@ -113,12 +113,12 @@ def before_each(noise: bytes) -> Serve:
 
 
 def slowly(frames: Callable[[Voice], Sequence[Frame]]) -> Serve:
-    """Two pauses within, none of them too long."""
+    """Three pauses within: together too long, each of them not."""
 
     def pieces(voice: Voice) -> Iterator[Piece]:
         for number, piece in enumerate(voice.lines(frames(voice), over=True)):
             yield piece
-            if number in {len(voice.begin), len(voice.begin) + 1}:
+            if 0 <= number - len(voice.begin) < 3:
                 yield "pause"
 
     return plays(lambda voice: list(pieces(voice)))

@@ -49,8 +49,8 @@ written from the same table, by `python -m tests.backends.faults docs/faults.md`
 - In a turn, a backup (`COACH_FALLBACK`) answers in place of an error while nothing has come.
 - Where an event comes twice and the wire numbers nothing, nobody can know: its text stands twice. So with words
   that are lost, where the wire does not tell all of them once more at the end.
-- The limits in these rows are 0.4 s to the first word, 0.3 s between words and 0.8 s for all of it; the real
-  ones are 25, 30 and 180 s.
+- The limits in these rows are 0.5 s to the first word and 0.3 s between words; the real ones are 25 and 30 s,
+  and 180 s for all of it.
 """
 
 

@@ -37,9 +37,9 @@ from tests.backends.voices import BEGUN, write
 
 CUT = "The line to {host} was cut."
 ENDED = "The answer was cut off on its way."
-NO_BEGIN = "{host} did not begin to answer within 0.4 s. Try again."
+NO_BEGIN = "{host} did not begin to answer within 0.5 s. Try again."
 STOPPED = f"{{host}} stopped in the middle of the answer for 0.3 s. {GO_ON}"
-SILENT = {"first_token_timeout": 0.4, "total_timeout": 0.5}
+SILENT = {"first_token_timeout": 0.5, "total_timeout": 0.6}
 LATE = {"local": fails("timed_out", f"The answer took longer than it may and was stopped. {TRY}")}
 #: Where the server keeps the run, its answer is asked for when the line is cut.
 ASKED_FOR = {"openai_assistants": ends()}
