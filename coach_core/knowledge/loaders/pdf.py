@@ -1,6 +1,6 @@
-"""PDF: paragraphs with their page, sections from the outline, repeated headers and footers left out.
+"""PDF: paragraphs and tables with their page, sections from the outline, repeated headers and footers left out.
 
-A sentence that a page break cuts stays whole, on its first page.
+Columns come in the order they are read. A sentence that a page break cuts stays whole, on its first page.
 
 Invariant: one thread at a time is inside pdfium, which is not safe to share.
 """
@@ -10,14 +10,14 @@ from __future__ import annotations
 import re
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pypdfium2
 
 from coach_core.errors import DamagedFile, EncryptedFile, FileTooLarge
-from coach_core.knowledge.loaders import SEPARATOR, Block, Loaded
+from coach_core.knowledge.loaders import SEPARATOR, Block, Loaded, layout
 
 _gate = threading.Lock()
 _MOST_PAGES = 5000
@@ -26,6 +26,8 @@ _NUMBERS = re.compile(r"\d+|\b[ivxlc]+\b", re.I)
 _HYPHEN = re.compile("[\x02\ufffe]\n?")  # how pdfium marks a word broken at the end of a line
 _ENDS = re.compile(r"[.!?:;。！？؟»”\"’)]$")
 _SENTENCE = re.compile(r".*?[.!?;。！？؟](?=\s|$)")
+_BETWEEN = re.compile(r"[\W_]+")
+_LONGEST_HEADING = 200
 _REST = 300  # characters of a sentence that may follow a page break
 _BULLET = re.compile(r"^(?:[-*•▪◦‣●○–]|\(?\d{1,2}[.)]|[a-z]\))\s+")
 
@@ -50,26 +52,33 @@ def _read(document: Any) -> Loaded:
         raise FileTooLarge(f"The file has {count:,} pages. Split it into parts of at most {_MOST_PAGES:,}.")
     pages = [_lines(document[i]) for i in range(count)]
     title = str(document.get_metadata_dict().get("Title") or "").strip()
-    sections = _sections(document, count)
+    headings = _headings(document, count)
     frame = _frame(pages)
     blocks: list[Block] = []
+    section = ""
     for number, lines in enumerate(pages, 1):
-        body = [line for i, line in enumerate(lines) if not (_outer(i, lines) and _shape(line) in frame)]
-        paragraphs = _paragraphs(body)
+        body = [line for i, line in enumerate(lines) if not (_outer(i, lines) and frame.holds(line))]
+        marks = headings.get(number - 1, [])
+        paragraphs = _paragraphs(body, {_letters(label) for label, _ in marks})
         follows = bool(blocks and paragraphs) and blocks[-1].page == number - 1
         rest = _rest(blocks[-1].text, paragraphs[0]) if follows else ""
         if rest:
             blocks[-1] = replace(blocks[-1], text=_continued(blocks[-1].text, rest))
             paragraphs[0] = paragraphs[0][len(rest) :].lstrip()
-        blocks += [Block(text, sections[number - 1], number) for text in paragraphs if text]
+        for text, path in _placed([p for p in paragraphs if p], marks, section):
+            blocks.append(Block(text, path, number))
+        section = marks[-1][1] if marks else section
     return Loaded(title, tuple(blocks), pages=count)
 
 
 def _lines(page: Any) -> list[str]:
-    """The page's lines from the top, "" where a gap was."""
+    """The page's lines from the top, "" where a gap was; a table is one entry of several lines."""
     try:
         text_page = page.get_textpage()
         try:
+            found = layout.lines(text_page)
+            if found is not None:
+                return [_HYPHEN.sub("", line) for line in found]
             text: str = text_page.get_text_bounded()
         finally:
             text_page.close()
@@ -79,9 +88,9 @@ def _lines(page: Any) -> list[str]:
     return [" ".join(line.split()) for line in text.split("\n")]
 
 
-def _sections(document: Any, count: int) -> list[str]:
-    """The outline's path that is open at the end of each page's first heading."""
-    marks: dict[int, str] = {}
+def _headings(document: Any, count: int) -> dict[int, list[tuple[str, str]]]:
+    """The outline's (label, path) on each page, in order."""
+    found: dict[int, list[tuple[str, str]]] = {}
     path: list[str] = []
     for item in document.get_toc(max_depth=6):
         dest = item.get_dest()
@@ -89,19 +98,54 @@ def _sections(document: Any, count: int) -> list[str]:
         label = " ".join((item.get_title() or "").split())
         path = [*path[: item.level], label]
         if index is not None and 0 <= index < count and label:
-            marks.setdefault(index, SEPARATOR.join(filter(None, path)))
-    out: list[str] = []
-    for index in range(count):
-        out.append(marks.get(index, out[-1] if out else ""))
-    return out
+            found.setdefault(index, []).append((label, SEPARATOR.join(filter(None, path))))
+    return found
 
 
-def _frame(pages: Sequence[Sequence[str]]) -> set[str]:
-    """Lines at the edge of more than half the pages, their numbers aside."""
+def _placed(paragraphs: Sequence[str], marks: Sequence[tuple[str, str]], section: str) -> Iterator[tuple[str, str]]:
+    """Each paragraph with its path, which changes where a heading of the outline stands.
+
+    The first heading counts from the top of the page where its words are not found there.
+    """
+    starts: dict[int, str] = {}
+    letters = [_letters(p[:_LONGEST_HEADING]) for p in paragraphs] if marks else []
+    at = 0
+    for nth, (label, path) in enumerate(marks):
+        wanted = _letters(label)
+        place = next((i for i in range(at, len(letters)) if letters[i].startswith(wanted)), None)
+        if place is None and nth:
+            continue
+        at = place or 0
+        starts[at] = path
+    for i, text in enumerate(paragraphs):
+        section = starts.get(i, section)
+        yield text, section
+
+
+class _Frame:
+    """What stands at the edge of many pages: headers and footers, their numbers aside."""
+
+    def __init__(self, shapes: set[str], exact: set[str]) -> None:
+        self._shapes, self._exact = shapes, exact
+
+    def holds(self, line: str) -> bool:
+        return line in self._exact or _shape(line) in self._shapes
+
+
+def _frame(pages: Sequence[Sequence[str]]) -> _Frame:
+    """Lines at the edge of more than two in five pages; the same first or last line of three pages in ten or more.
+
+    The title of a book stands on each second page, that of a chapter on some.
+    """
     if len(pages) < 4:
-        return set()
+        return _Frame(set(), set())
     seen = Counter(shape for lines in pages for shape in {_shape(x) for i, x in enumerate(lines) if _outer(i, lines)})
-    return {shape for shape, times in seen.items() if times > len(pages) / 2}
+    ends = Counter(line for lines in pages if len(lines) > 2 for line in {lines[0], lines[-1]} if len(line) > 3)
+    least = max(3, 0.1 * len(pages))
+    return _Frame(
+        {shape for shape, times in seen.items() if times > 0.4 * len(pages) and times > 2},
+        {line for line, times in ends.items() if times >= least},
+    )
 
 
 def _outer(index: int, lines: Sequence[str]) -> bool:
@@ -113,13 +157,21 @@ def _shape(line: str) -> str:
     return _NUMBERS.sub("#", line.lower())
 
 
-def _paragraphs(lines: Sequence[str]) -> list[str]:
-    """Lines joined as they were before the page's width broke them."""
-    width = max((len(line) for line in lines), default=0)
+def _letters(text: str) -> str:
+    return _BETWEEN.sub("", text.casefold())
+
+
+def _paragraphs(lines: Sequence[str], headings: Container[str] = ()) -> list[str]:
+    """Lines joined as they were before the page's width broke them; tables and headings stay alone."""
+    width = max((len(line) for line in lines if "\n" not in line), default=0)
     out: list[str] = []
     open_ = False
     for line in lines:
         if not line:
+            open_ = False
+            continue
+        if "\n" in line or (headings and len(line) <= _LONGEST_HEADING and _letters(line) in headings):
+            out.append(line)
             open_ = False
             continue
         if open_ and not _BULLET.match(line):
