@@ -9,7 +9,7 @@ import difflib
 import json
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -61,8 +61,15 @@ def _lines(draft: PersonaDraft, names: Mapping[UUID, str]) -> list[str]:
     return lines
 
 
-def check(draft: PersonaDraft, *, tools: Collection[str], backends: Collection[str]) -> None:
-    """Raise InputError with what to change, unless the draft can be saved."""
+def check(
+    draft: PersonaDraft, *, tools: Collection[str], backends: Collection[str], secret: Callable[[str], bool]
+) -> None:
+    """Raise InputError with what to change, unless the draft can be saved. `secret`: whether a text holds a key."""
+    if any(secret(text) for text in _names(draft)):
+        raise InputError(
+            "A key stands where a name belongs. Put the key into .env, and write the name of the model, backend or "
+            "assistant here."
+        )
     if not draft.name.strip():
         raise InputError("The persona needs a name.")
     if len(draft.name) > 80:
@@ -73,6 +80,12 @@ def check(draft: PersonaDraft, *, tools: Collection[str], backends: Collection[s
     if unknown:
         raise InputError(f"There is no tool called {unknown[0]!r}. Choose from: {', '.join(tools)}.")
     check_parameters(draft.parameters)
+
+
+def _names(draft: PersonaDraft) -> list[str]:
+    """What is no prose: names and parameters, which diffs, lists and answers show."""
+    stated = [text for name, value in draft.parameters.items() for text in (name, str(value))]
+    return [draft.name, draft.model, draft.backend or "", *draft.tools, *stated]
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ values of types.py, and what it raises is of errors.py.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ from coach_core.store import Database, settings_table, turns, users
 from coach_core.store.remotes import EndpointRemotes
 from coach_core.types import Actor, BackendInfo, Passage, now
 
+#: A folder of a model that a hub's program has fetched is called so; a key is not.
+_DIGEST = re.compile(r"(?<=/)[0-9a-f]{40}(?=/|$)")
 _LOOK_AGAIN = 5.0  # seconds until what was replaced is looked at once more
 
 
@@ -86,6 +89,8 @@ class Coach(People, Conversations, Library, Operations, Endpoints, HostedSearch)
     def change_setting(self, actor: Actor, name: str, value: str) -> None:
         """Put `value` into the settings table ("" takes it out); it holds from the next question on."""
         access.require(actor, "settings")
+        if self._holds_key(_DIGEST.sub("", value)):
+            raise BadSetting("A key stands where a name or a number belongs. Keys are set in .env alone.")
         Settings.check(name, value)
         if name in {"backend", "fallback"} and value and value not in self.parts.infos():
             raise BadSetting(f"There is no backend called {value!r}. Choose one of: {', '.join(self.parts.infos())}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from coach_core.backends import facts
 from coach_core.coach.asking import Asking
 from coach_core.coach.parts import BackendParts
 from coach_core.jobs import Jobs
@@ -33,6 +34,10 @@ class Base:
     _attached: Attached
     _asking: Asking
     _hosted: Hosted
+
+    def _holds_key(self, text: str) -> bool:
+        """Whether a key of this app stands in `text`, or what looks like one."""
+        return self.settings.holds_secret(text) or facts.secret_in(text)
 
     def _note(
         self, actor: Actor, action: str, subject: str, before: Mapping[str, Any], after: Mapping[str, Any]

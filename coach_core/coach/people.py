@@ -75,7 +75,7 @@ class People(Base):
     ) -> Persona:
         """Save as a new version (or a new persona). Raises InputError, NameTaken."""
         access.require(actor, "personas.write")
-        personas.check(draft, tools=TOOL_NAMES, backends=self.parts.infos())
+        personas.check(draft, tools=TOOL_NAMES, backends=self.parts.infos(), secret=self._holds_key)
         others = [p for p in persona_rows.list_personas(self._db) if p.id != persona_id]
         if draft.name.strip().casefold() in {p.name.strip().casefold() for p in others}:
             raise NameTaken(f"There is a persona called {draft.name.strip()} already. Choose another name.")

@@ -109,6 +109,24 @@ def test_a_setting_changes_the_next_turn(coach: Coach, me: Actor) -> None:
     assert any(e.action == "setting.change" for e in coach.audit(me))
 
 
+@pytest.mark.parametrize("name", ["model", "backend", "fallback", "embedder", "temperature", "log_level"])
+@pytest.mark.parametrize("key", [KEY, "sk-planted-123456789"])
+def test_a_key_is_no_settings_value(make_coach: Callable[..., Coach], name: str, key: str) -> None:
+    coach = make_coach(openai_api_key=KEY)
+    me = coach.owner()
+    with pytest.raises(BadSetting) as caught:
+        coach.change_setting(me, name, key)
+    assert key not in caught.value.sentence
+    assert key not in repr(coach.settings_view(me)) + repr(coach.audit(me))
+
+
+def test_a_folder_named_by_a_digest_is_no_key(coach: Coach, me: Actor, tmp_path: Path) -> None:
+    folder = tmp_path / "snapshots" / "0123456789abcdef0123456789abcdef01234567"
+    folder.mkdir(parents=True)
+    coach.change_setting(me, "embedder", str(folder))
+    assert coach.settings.embedder == str(folder)
+
+
 def test_a_backup_brings_everything_back(make_coach: Callable[..., Coach], tmp_path: Path) -> None:
     coach = make_coach(backend="scripted")
     me = coach.owner()

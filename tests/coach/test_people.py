@@ -1,6 +1,8 @@
 """Profiles and personas through the facade."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -70,6 +72,31 @@ def test_a_draft_that_cannot_be_saved_is_told(
 ) -> None:
     with pytest.raises(InputError, match=says):
         coach.save_persona(me, replace(persona.draft, **change), persona.id)  # type: ignore[arg-type]
+    assert coach.persona(me, "general").version == persona.version
+
+
+@pytest.mark.parametrize("key", ["sk-planted-123456789", "plantedwithoutaprefix"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda key: {"model": key},
+        lambda key: {"name": key},
+        lambda key: {"backend": key},
+        lambda key: {"tools": (key,)},
+        lambda key: {"parameters": {"assistant_id": key}},
+        lambda key: {"parameters": {"state": key}},
+        lambda key: {"parameters": {key: 1}},
+    ],
+)
+def test_a_key_where_a_name_belongs_is_refused_and_not_repeated(
+    make_coach: Callable[..., Coach], change: Callable[[str], dict[str, Any]], key: str
+) -> None:
+    coach = make_coach(openai_api_key="plantedwithoutaprefix")
+    me = coach.owner()
+    persona = coach.persona(me, "general")
+    with pytest.raises(InputError, match="key") as caught:
+        coach.save_persona(me, replace(persona.draft, **change(key)), persona.id)
+    assert ".env" in caught.value.sentence and "planted" not in caught.value.sentence
     assert coach.persona(me, "general").version == persona.version
 
 
