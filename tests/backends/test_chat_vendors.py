@@ -86,7 +86,6 @@ class TestRead:
         with FakeApi(chunks({"content": "Sleep."}, x_groq={"usage": usage})) as api:
             assert play(wire("openai_chat", api.url))[-1].usage == Usage(7, 3, 4)
 
-
     def test_calls_without_index_and_id_are_told_apart_by_their_names(self, wire: Wire) -> None:
         calls = [{"id": "", "type": "function", "function": {"name": n, "arguments": "{}"}} for n in ("f", "g")]
         with FakeApi(chunks({"tool_calls": calls}, finish="tool_calls")) as api:
