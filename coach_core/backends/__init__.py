@@ -138,6 +138,12 @@ class Backend(Protocol):
         ...
 
 
+def holds_history(backend: Backend, request: Request) -> bool:
+    """Whether the server goes on from what it keeps itself, so that `history` is not told to it."""
+    holds: Callable[[Request], bool] | None = getattr(backend, "holds_history", None)
+    return holds is not None and holds(request)
+
+
 #: name -> (module, label, needs a key)
 BACKENDS: dict[str, tuple[str, str, bool]] = {
     "extractive": ("extractive", "Quotes from the documents (no model)", False),

@@ -187,6 +187,9 @@ class OpenAIAssistants(Threads):
                     self._spent.popitem(last=False)
         asked.thread = thread
 
+    def holds_history(self, request: Request) -> bool:
+        return bool(self._known(request))
+
     def _known(self, request: Request) -> str:
         """The thread that has heard all but the question."""
         kept = (request.provider_state or {}).get("thread_id", "")

@@ -69,6 +69,10 @@ class OpenAIResponses(Wire):
         self._made: OrderedDict[str, _Made] = OrderedDict()  # tool call -> response that made it
         self._has_conversations = self.profile.conversations
 
+    def holds_history(self, request: Request) -> bool:
+        plan = self._plan(request)
+        return bool(plan.previous or plan.conversation)
+
     def _answer(self, request: Request, watch: Watch, said: list[str]) -> Iterator[Event]:
         plan, begun = self._plan(request), False
         try:

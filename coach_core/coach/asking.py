@@ -220,8 +220,6 @@ class Asking:
         choices, notices = self._choices(asked, before[-1].id if before else None)
         if any(p.kind == "file" for m in (*history, question) for p in m.parts):
             choices = [replace(c, stores=()) for c in choices]  # an API's search sees no file of the person's own
-        if left_out:
-            notices.append(("history", "Older messages were left out to keep within the budget."))
         call_id = f"call_{asked.record.id.hex[-20:]}"
         return Turn(
             id=asked.record.id,
@@ -236,6 +234,7 @@ class Asking:
             notices=tuple(notices),
             so_far=ask.resume_of.text if ask.resume_of else "",
             cited=asked.cited,
+            left_out=left_out,
         )
 
     def _branch(self, asked: _Asked) -> tuple[Message, list[Message]]:

@@ -93,7 +93,8 @@ class Turn:
     `notices` (source, sentence) are said first; `calls` (tool_call events) are run before the model is
     asked. `so_far` is the text of an answer that is gone on with and `cited` what it has cited; their
     numbers stay. Of that text request.resume_from is what came after its last tool. `hosted_instructions`
-    stand in for the request's where the API searches the documents itself.
+    stand in for the request's where the API searches the documents itself. `left_out` counts the older
+    messages that request.history lacks.
     """
 
     id: UUID
@@ -108,6 +109,7 @@ class Turn:
     hosted_instructions: str = ""
     so_far: str = ""
     cited: Sequence[Citation] = ()
+    left_out: int = 0
 
 
 def run_turn(turn: Turn, cancel: threading.Event, clock: Clock | None = None) -> Iterator[Event]:

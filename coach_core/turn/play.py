@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from coach_core import context
-from coach_core.backends import Request
+from coach_core.backends import Request, holds_history
 from coach_core.errors import (
     CoachError,
     ContextTooLong,
@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 _KNOWLEDGE = "knowledge"
 _GRACE = 1.0  # seconds in which a backend that keeps time itself may hand out what it holds
 _FEWEST = 3  # passages that stay when even these are too long
+_LEFT_OUT = "Older messages were left out to keep within the budget."
 _UNSEARCHED = (
     "The documents kept at the API could not be searched, or held nothing on this; the app's own search answers."
 )
@@ -51,6 +52,7 @@ class Play:
         self._passages: tuple[Passage, ...] | None = None
         self._exchange = turn.request.exchange
         self._wrote = bool(turn.so_far or turn.request.resume_from)
+        self._shorter = bool(turn.left_out)  # the history lacks something, and nobody has said so
         self._said = False  # text is out: from now on this answer or none
         self._rounds = self._retries = 0
         self._usage = Usage()
@@ -135,6 +137,7 @@ class Play:
     def _ask(self, choice: Choice, request: Request) -> Iterator[Event]:
         """One backend, asked anew once for each trouble that can be mended while nothing has been said."""
         mended: set[type[CoachError]] = set()
+        yield from self._left_out(held=holds_history(choice.backend, request))
         if request.stores:
             request = self._filled(request, ())
         else:
@@ -156,13 +159,21 @@ class Play:
                     shorter = self._filled(own, self._passages or ())
                 else:
                     shorter, text = self._shortened(request)
+                    self._shorter = False  # said with it
                 if shorter is None:
                     raise
                 request = shorter
                 source = "hosted" if isinstance(fault, HostedSearchFailed) else "history"
                 yield Event("notice", source=source, text=text)
                 yield _start(choice, request)
+                yield from self._left_out(held=holds_history(choice.backend, request))
                 self._retries += 1
+
+    def _left_out(self, *, held: bool) -> Iterator[Event]:
+        """Say once that older messages are not told; where the server holds them itself, nothing lacks."""
+        if self._shorter and not held:
+            self._shorter = False
+            yield Event("notice", source="history", text=_LEFT_OUT)
 
     def _local(self) -> Iterator[Event]:
         if self._passages is None:
@@ -254,6 +265,8 @@ class Play:
                 yield replace(event, text=f"{event.text} {self._by_hand()}".strip())
             else:
                 yield event
+                if event.kind == "notice" and event.source == "state":  # told anew, from the history
+                    yield from self._left_out(held=False)
         yield from cites.flush()
         if done is None:
             raise StreamCut()

@@ -128,6 +128,53 @@ def test_editing_never_goes_on_with_a_conversation_that_has_heard_more(make_coac
     assert "conv_2" in str(api.bodies[-1]["conversation"])
 
 
+LEFT_OUT = "Older messages were left out to keep within the budget."
+LOST = json_reply(
+    404, json.dumps({"error": {"code": "previous_response_not_found", "message": "Previous response not found."}})
+)
+
+
+def left_out(events: list[Event]) -> int:
+    return [e.text for e in events if e.kind == "notice"].count(LEFT_OUT)
+
+
+@pytest.mark.parametrize(
+    ("backend", "kept_as", "times"),
+    [
+        ("openai_responses", "previous_response", 0),
+        ("openai_responses", "stateless", 1),
+        ("openai_chat", "previous_response", 1),
+    ],
+)
+def test_what_was_left_out_is_said_only_where_the_history_is_told(
+    make_coach: Maker, api: FakeApi, backend: str, kept_as: str, times: int
+) -> None:
+    given = {"openai_base_url": api.url, "openai_api_key": "k", "model": "m1", "history_messages": 2}
+    coach = make_coach(**given, backend=backend, conversation_state=kept_as)
+    api.replies[:] = [(chat if backend == "openai_chat" else responses)("Fine.")]
+    thread = thread_of(coach)
+    assert [left_out(asked(coach, thread, f"Question {n}?")) for n in range(4)] == [0, 0, times, times]
+
+
+def test_what_was_left_out_is_said_when_the_server_has_lost_the_conversation(make_coach: Maker, api: FakeApi) -> None:
+    coach = make_coach(openai_base_url=api.url, openai_api_key="k", model="m1", history_messages=2)
+    thread = thread_of(coach)
+    for n in range(2):
+        asked(coach, thread, f"Question {n}?")
+    api.replies[:] = [*[LOST] * (len(api.requests) + 1), responses("Told anew.")]
+    events = asked(coach, thread, "And now?")
+    assert [t for _, t in told(api.bodies[-1])] == ["Question 1?", "Fine.", "And now?"]
+    assert left_out(events) == 1 and events[-1].status == "completed"
+
+
+def test_what_was_left_out_is_said_when_another_backend_answers(make_coach: Maker, api: FakeApi) -> None:
+    coach = make_coach(openai_base_url=api.url, openai_api_key="k", model="m1", history_messages=2)
+    thread = thread_of(coach)
+    for n in range(2):
+        asked(coach, thread, f"Question {n}?")
+    assert left_out(asked(coach, thread, "And now?", backend="extractive")) == 1
+
+
 # -- what is mended ----------------------------------------------------------------------------------------
 
 TOO_LONG = json_reply(
