@@ -12,27 +12,24 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import numpy as np
 from filelock import FileLock, Timeout
 
 from coach_core.errors import CoachError, InputError
 from coach_core.knowledge import chunk, loaders
 from coach_core.knowledge.embedding import Lazy
-from coach_core.search import e5, fuse, hubs, meaning, words
-from coach_core.search.index import Index, packed
+from coach_core.search import e5, english, finder, fuse, meaning, words
+from coach_core.search.index import packed
 from coach_core.store import Database, chunks, collections, documents, files
 from coach_core.types import Check, Collection, Document, IngestProgress, Passage, clean_text, new_id, now
 
 log = logging.getLogger(__name__)
 Progress = Callable[[IngestProgress], None]
-CANDIDATES = 200
 _EMBED_AT_ONCE = 64
 _LONGEST_QUESTION = 4000
 _LANGUAGES = 4  # of the documents, in which the words of a question are looked for
@@ -51,25 +48,34 @@ class Knowledge:
         home: Path | None = None,
         embedder: str = "",
         embedder_factory: Callable[[], meaning.Embedder] | None = None,
+        english_factory: Callable[[], meaning.Embedder] | None = None,
     ) -> None:
         self._db = db
         self._home = home or db.home
         self._factory = embedder_factory or partial(meaning.open_embedder, self._home, embedder)
-        self._embedder = Lazy(self._open)
-        self._common: Any = None
         self._bundled = embedder_factory is None and embedder in ("", "bundled")
-        self._index: Index | None = None
+        self._sides: dict[str, finder.Side] = {}  # of the opened embedders, by their names
+        self._embedder = Lazy(lambda: self._opened(self._factory()))
+        if english_factory is None and self._bundled and english.there():
+            english_factory = english.open_english
+        self._english = (
+            Lazy(lambda: self._opened(english_factory(), english.LANGUAGES)) if english_factory is not None else None
+        )
         self._gate = threading.Lock()
         self._swept = False
         self._vectors: dict[str, Any] = {}  # of sentences that were scored lately
 
     def warm(self, wait: float = 0.0) -> bool:
         """Begin to open the embedder; whether it is there within `wait` seconds."""
-        return self._embedder.ready(wait) is not None
+        there = self._embedder.ready(wait) is not None
+        if self._english is not None:
+            self._english.ready(wait if there else 0.0)
+        return there
 
     def close(self) -> None:
-        self._embedder.close()
-        self._index = None
+        for lazy in self._lazies():
+            lazy.close()
+        self._sides = {}
 
     # collections and documents
 
@@ -131,29 +137,33 @@ class Knowledge:
 
         `wait` is how many seconds to wait for the embedder while it is being opened.
         """
+        found = self._ranked(text, collections, k, document_id=document_id, wait=wait)
+        return _distinct(iter(found), k)
+
+    def ranked(self, text: str, collections: Sequence[UUID], by: finder.By = "both") -> list[Passage]:
+        """All candidates of a search by words, by meaning or both, alike ones too; to measure it by."""
+        return self._ranked(text, collections, 4 * finder.CANDIDATES, wait=60.0, by=by)
+
+    def _ranked(
+        self,
+        text: str,
+        collections: Sequence[UUID],
+        k: int,
+        *,
+        document_id: UUID | None = None,
+        wait: float = 0.0,
+        by: finder.By = "both",
+    ) -> list[Passage]:
         within = list(dict.fromkeys(collections))
         text = clean_text(text)[:_LONGEST_QUESTION].strip()
         if not text or not within or k <= 0:
             return []
-        embedder = self._embedder.ready(wait)
-        vector = self._asked(embedder, text)
+        asked = self._asked_of(text, wait) if by != "words" else []
         with self._db.read() as connection:
-            tokens = words.query_words(text, documents.languages(connection, within)[:_LANGUAGES])
-            said = chunks.by_words(connection, tokens, within, document_id, CANDIDATES)
-            near: dict[int, float] = {}
-            cosines: dict[int, float] = {}
-            if embedder is not None and vector is not None:
-                index = self._index_of(embedder)
-                index.refresh(connection, within)
-                version = chunks.version_of(connection, document_id) if document_id else None
-                apart = hubs.away(vector, self._common)
-                numbers = index.search(apart, within, CANDIDATES, version) if version or not document_id else []
-                likeness = index.likeness(connection, np.stack([apart, vector]), list({*numbers, *said}))
-                near = {number: ranking for number, (ranking, _) in likeness.items()}
-                cosines = {number: cosine for number, (_, cosine) in likeness.items()}
-            found = [replace(f, score_meaning=cosines.get(f.number)) for f in fuse.fuse(near, said)]
-            rows = chunks.rows_of(connection, [f.number for f in found[: 4 * k + 20]], within)
-        return _distinct((_passage(rows[f.number], f) for f in found if f.number in rows), k)
+            readings = words.query_readings(text, documents.languages(connection, within)[:_LANGUAGES])
+            found = finder.find(connection, readings, asked, within, document_id, by)[: 4 * k + 20]
+            rows = chunks.rows_of(connection, [f.number for f in found], within)
+        return [_passage(rows[f.number], f) for f in found if f.number in rows]
 
     def passage(self, chunk_id: UUID) -> Passage | None:
         """A passage by its id, or None when its document was deleted or replaced."""
@@ -194,6 +204,8 @@ class Knowledge:
         try:
             with FileLock(self._home / "embedding.lock", timeout=0):
                 self._embed(embedder, stop, progress)
+                if self._english is not None and self._waits_for_english():
+                    self._embed(self._english.get(), stop, None, english.LANGUAGES)
         except Timeout:
             log.debug("another process is embedding")
 
@@ -206,14 +218,22 @@ class Knowledge:
             return Check("embeddings", "warn", error.sentence, mend)
         return Check("embeddings", "ok", f"{embedder.name}, {embedder.dim} numbers a passage")
 
+    def _waits_for_english(self) -> bool:
+        with self._db.read() as connection:
+            return bool(chunks.unembedded(connection, english.NAME, 1, languages=english.LANGUAGES))
+
     def _embed(
-        self, embedder: meaning.Embedder, stop: threading.Event, progress: Callable[[int, int], None] | None
+        self,
+        embedder: meaning.Embedder,
+        stop: threading.Event,
+        progress: Callable[[int, int], None] | None,
+        languages: Sequence[str] = (),
     ) -> None:
         last = 0
         done, total = self.pending()
         while not stop.is_set():
             with self._db.read() as connection:
-                rows = chunks.unembedded(connection, embedder.name, _EMBED_AT_ONCE, last)
+                rows = chunks.unembedded(connection, embedder.name, _EMBED_AT_ONCE, last, languages)
             if not rows:
                 return
             vectors = packed(embedder.passages([_in_context(r.title, r.section, r.row, r.text) for r in rows]))
@@ -223,10 +243,26 @@ class Knowledge:
             if progress is not None:
                 progress(min(done, total), total)
 
-    def _open(self) -> meaning.Embedder:
-        embedder = self._factory()
-        self._common = hubs.common(embedder)
+    def _opened(self, embedder: meaning.Embedder, languages: Sequence[str] = ()) -> meaning.Embedder:
+        self._sides[embedder.name] = finder.Side(embedder, languages)
         return embedder
+
+    def _lazies(self) -> list[Lazy]:
+        return [lazy for lazy in (self._embedder, self._english) if lazy is not None]
+
+    def _asked_of(self, text: str, wait: float) -> list[finder.Asked]:
+        """The question to each model that is open and speaks its language."""
+        language = words.language_of(text)
+        out: list[finder.Asked] = []
+        for lazy in self._lazies():
+            embedder = lazy.ready(wait)
+            side = self._sides.get(embedder.name) if embedder is not None else None
+            if embedder is None or side is None or not side.speaks(language):
+                continue
+            vector = self._asked(embedder, text)
+            if vector is not None:
+                out.append(finder.Asked(side, vector))
+        return out
 
     def _asked(self, embedder: meaning.Embedder | None, text: str) -> Any:
         """The question's vector; None where the embedder fails (an endpoint may)."""
@@ -235,12 +271,6 @@ class Knowledge:
         except CoachError as error:
             log.warning("the question could not be embedded: %s", error.sentence)
             return None
-
-    def _index_of(self, embedder: meaning.Embedder) -> Index:
-        with self._gate:
-            if self._index is None or self._index.model != embedder.name:
-                self._index = Index(embedder.name, embedder.dim)
-            return self._index
 
     def _model(self) -> str:
         """The name beside the vectors that count; of another embedder it is known once that is open."""

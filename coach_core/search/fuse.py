@@ -1,16 +1,24 @@
-"""One order out of two: how near in meaning, and how well the words match.
+"""One order out of several: how near in meaning, by one model or more, and how well the words match.
 
-Invariant: the score lies in 0..1 and depends only on the candidates given. Cosines are stretched over
-the candidates' own range, because those of a model lie in a narrow band (.77-.90 for e5); bm25 is taken
-relative to the best. A candidate without words scores 0 there.
+Invariant: scores lie in 0..1, the best has 1 or less, and they depend only on the candidates given. Likeness
+is stretched over the candidates' own range, because that of a model lies in a narrow band (.77-.90 for e5);
+bm25 is taken relative to the best. A candidate without words scores 0 there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean, pstdev
 
-MEANING = 0.5
+import numpy as np
+from numpy.typing import NDArray
+
+F32 = NDArray[np.float32]
+_POOL = 200  # of the best, whose likeness to each other counts
+_NEIGHBOURS = 10
+_LENT = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,24 +33,92 @@ class Found:
     score_meaning: float | None = None
 
 
-def fuse(cosines: Mapping[int, float], bm25: Mapping[int, float], meaning: float = MEANING) -> list[Found]:
-    """Rows by their fused score, best first; equal ones by number. `meaning` is the cosine's share.
+def fuse(likeness: Mapping[int, float], bm25: Mapping[int, float], coverage: float = 1.0) -> list[Found]:
+    """Rows by their fused score, best first; equal ones by number.
 
-    With one side missing the other decides alone.
+    Words count as much as meaning where some row says all that is asked (`coverage` 1), less as the best of them
+    says less: the best of bad matches is no good one, and in another language nothing but names will match. With
+    one side missing the other decides alone.
     """
-    low = min(cosines.values(), default=0.0)
-    span = max(cosines.values(), default=0.0) - low
+    low = min(likeness.values(), default=0.0)
+    span = max(likeness.values(), default=0.0) - low
     most = max(bm25.values(), default=0.0)
-    share = meaning if cosines and bm25 else 1.0 if cosines else 0.0
-    by_words, by_meaning = _ranks(bm25), _ranks(cosines)
+    share = 1 / (1 + coverage) if likeness and bm25 else 1.0 if likeness else 0.0
+    by_words, by_meaning = _ranks(bm25), _ranks(likeness)
     out: list[Found] = []
-    for number in cosines.keys() | bm25.keys():
-        near = (cosines[number] - low) / span if number in cosines and span > 0 else float(number in cosines)
+    for number in likeness.keys() | bm25.keys():
+        near = (likeness[number] - low) / span if number in likeness and span > 0 else float(number in likeness)
         said = bm25.get(number, 0.0) / most if most > 0 else 0.0
         score = share * near + (1 - share) * said
         ranks = (by_words.get(number), by_meaning.get(number))
-        out.append(Found(number, score, *ranks, bm25.get(number), cosines.get(number)))
-    return sorted(out, key=lambda f: (-f.score, f.number))
+        out.append(Found(number, score, *ranks, bm25.get(number), likeness.get(number)))
+    return _ordered(out)
+
+
+def coverage(
+    bm25: Mapping[int, float], readings: Sequence[Mapping[str, int]], holding: Mapping[str, int], of: int
+) -> float:
+    """How much of the question the best row says, 0..1: its bm25 by that of a row of mean length with every word once.
+
+    `readings` are the question's words with their counts, as several languages stem them; the one counts that the
+    rows know best. `holding` says how many of the `of` rows hold a word.
+    """
+    ideals = [sum(n * _idf(holding.get(token, 0), of) for token, n in reading.items()) for reading in readings]
+    ideal = min((i for i in ideals if i > 0), default=0.0)
+    return min(1.0, max(bm25.values(), default=0.0) / ideal) if ideal else 1.0
+
+
+def _idf(holding: int, of: int) -> float:
+    """As FTS5 weighs a word."""
+    return max(math.log((of - holding + 0.5) / (holding + 0.5)), 1e-6) if of > holding else 1e-6
+
+
+def together(models: Sequence[Mapping[int, float]]) -> dict[int, float]:
+    """One likeness out of those of several models, each in its own units of spread.
+
+    A row that some model does not know (yet) has the mean of the others.
+    """
+    known = [m for m in models if m]
+    if len(known) < 2:
+        return dict(known[0]) if known else {}
+    scaled = [_standard(m) for m in known]
+    return {n: fmean(s[n] for s in scaled if n in s) for n in dict.fromkeys(n for m in known for n in m)}
+
+
+def lend(found: Sequence[Found], numbers: Sequence[int], vectors: F32) -> list[Found]:
+    """`found` again, a part of each score being that of the row's nearest neighbours among the best.
+
+    What is relevant to a question lies together (van Rijsbergen's cluster hypothesis), so passages like those that
+    score well are raised and lone ones, near by chance, lowered (score regularization, Diaz 2005). `vectors` are
+    those of `numbers`, rows of length one; a row without one takes the mean of what the others are lent.
+    """
+    place = {number: at for at, number in enumerate(numbers)}
+    pool = [f for f in found[:_POOL] if f.number in place]
+    if len(pool) < _NEIGHBOURS:
+        return list(found)
+    rows = vectors[[place[f.number] for f in pool]]
+    near = rows @ rows.T
+    np.fill_diagonal(near, -1.0)
+    k = min(_NEIGHBOURS, len(pool) - 1)
+    least = np.partition(near, -k, axis=1)[:, -k][:, None]
+    weights = np.where(near >= least, np.maximum(near, 1e-6), 0.0)
+    scores = np.asarray([f.score for f in pool])
+    lent = (weights @ scores) / weights.sum(axis=1)
+    by_number = {f.number: float(value) for f, value in zip(pool, lent, strict=True)}
+    floor = float(lent.mean())
+    changed = [replace(f, score=(1 - _LENT) * f.score + _LENT * by_number.get(f.number, floor)) for f in found[:_POOL]]
+    last = min(f.score for f in changed)
+    rest = [replace(f, score=min(f.score, last)) for f in found[_POOL:]]
+    return [*_ordered(changed), *rest]
+
+
+def _standard(scores: Mapping[int, float]) -> dict[int, float]:
+    mean, spread = fmean(scores.values()), pstdev(scores.values()) or 1.0
+    return {number: (score - mean) / spread for number, score in scores.items()}
+
+
+def _ordered(found: Sequence[Found]) -> list[Found]:
+    return sorted(found, key=lambda f: (-f.score, f.number))
 
 
 def _ranks(scores: Mapping[int, float]) -> dict[int, int]:

@@ -59,16 +59,22 @@ class Index:
                 found += zip((-scores).tolist(), numbers.tolist(), strict=True)
         return [number for _, number in sorted(found)[:k]]
 
-    def likeness(self, connection: Connection, queries: F32, numbers: Sequence[int]) -> dict[int, list[float]]:
-        """Exact products of each of `queries` (a row each) with the float16 rows of `numbers`.
+    def mean(self, ids: Sequence[UUID]) -> F32:
+        """The mean of the vectors in the collections `ids`; zeros where there is none."""
+        with self._gate:
+            matrices = [held.matrix for c in ids if (held := self._held.get(c)) is not None and len(held.matrix)]
+        if not matrices:
+            return np.zeros(self.dim, np.float32)
+        sizes = [len(m) for m in matrices]
+        return np.average([m.mean() for m in matrices], axis=0, weights=sizes).astype(np.float32)
 
-        Without those chunks that have no vector yet.
-        """
+    def rows(self, connection: Connection, numbers: Sequence[int]) -> tuple[list[int], F32]:
+        """The float16 rows of those of `numbers` that have a vector, exactly as they are stored."""
         blobs = chunks.vectors_of(connection, numbers, self.model)
         if not blobs:
-            return {}
+            return [], np.zeros((0, self.dim), np.float32)
         rows = np.frombuffer(b"".join(blobs.values()), np.float16).reshape(len(blobs), self.dim)
-        return dict(zip(blobs, (rows.astype(np.float32) @ queries.T).tolist(), strict=True))
+        return list(blobs), rows.astype(np.float32)
 
     def _of(self, collection_id: UUID) -> _Held:
         with self._gate:

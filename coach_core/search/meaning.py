@@ -13,7 +13,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -97,8 +97,9 @@ def _bundled(home: Path) -> Embedder:
 class OnnxEmbedder:
     """A sentence encoder by onnxruntime: a folder with model.onnx and tokenizer.json."""
 
-    def __init__(self, folder: Path, name: str = "") -> None:
-        card = _card(folder)
+    def __init__(self, folder: Path, name: str = "", card: Mapping[str, Any] | None = None) -> None:
+        """`card` says how the model is used where the folder does not."""
+        card = card or _card(folder)
         model = next((folder / p for p in _MODEL_PLACES if (folder / p).exists()), None)
         if model is None or not (folder / "tokenizer.json").exists():
             raise BadSetting(f"The folder {folder.name} holds no model.onnx with a tokenizer.json.")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 DEAD_SHARE = 0.2
 _GROWTH = 1.25
+_PART = 8192
 F32 = NDArray[np.float32]
 Numbers = NDArray[np.int64]
 
@@ -41,9 +42,14 @@ class Matrix:
         self._rows = _empty(dim, 0)
         self._owned: dict[Hashable, list[NDArray[np.intp]]] = {}
         self._dead = 0
+        self._sum = np.zeros(dim, np.float64)
 
     def __len__(self) -> int:
         return self._rows.count - self._dead
+
+    def mean(self) -> F32:
+        """About the mean of the rows; of those that were removed too until the next rebuild."""
+        return (self._sum / max(self._rows.count, 1)).astype(np.float32)
 
     def add(self, owner: Hashable, numbers: Numbers, vectors: NDArray[np.floating]) -> None:
         """Add `vectors`, normalised rows called `numbers`."""
@@ -57,6 +63,7 @@ class Matrix:
             rows.numbers[here], rows.alive[here] = numbers, True
             self._owned.setdefault(owner, []).append(np.arange(here.start, here.stop))
             self._rows = _Rows(rows.levels, rows.scales, rows.numbers, rows.alive, here.stop)
+            self._sum += vectors.sum(axis=0, dtype=np.float64)
 
     def remove(self, owner: Hashable) -> None:
         """Forget all rows of `owner`."""
@@ -96,6 +103,16 @@ class Matrix:
         self._owned = {owner: [moved[p] for p in places] for owner, places in self._owned.items()}
         self._rows = _Rows(rows.levels, rows.scales, rows.numbers, rows.alive, len(kept))
         self._dead = 0
+        self._sum = _total(rows)
+
+
+def _total(rows: _Rows) -> NDArray[np.float64]:
+    """The sum of all rows, in parts, so that they are never all in memory as floats."""
+    total = np.zeros(rows.levels.shape[1], np.float64)
+    for at in range(0, rows.count, _PART):
+        part = slice(at, min(at + _PART, rows.count))
+        total += rows.scales[part].astype(np.float64) @ rows.levels[part]
+    return total
 
 
 def quantise(vectors: F32) -> tuple[NDArray[np.int8], F32]:

@@ -15,7 +15,8 @@ from __future__ import annotations
 import re
 import threading
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -75,10 +76,30 @@ def query_words(text: str, languages: Iterable[str] = ()) -> list[str]:
     A question does not say in which language the documents are. So a word is asked for as each of
     `languages` (those of the documents, where known), the question's own and English would stem it.
     """
-    codes = dict.fromkeys([language_of(text), "en", *languages])
-    found = dict.fromkeys(token for code in codes if code for token in _tokens(text, code))
+    return list(query_counts(text, languages))
+
+
+def query_counts(text: str, languages: Iterable[str] = ()) -> dict[str, int]:
+    """The tokens of `query_words` with how often each is said: what a long question repeats, it is about."""
+    return most_of(query_readings(text, languages))
+
+
+def most_of(readings: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """All tokens of `readings`, each with its highest count."""
+    found: dict[str, int] = {}
+    for reading in readings:
+        for token, count in reading.items():
+            found[token] = max(count, found.get(token, 0))
+    return found
+
+
+def query_readings(text: str, languages: Iterable[str] = ()) -> list[dict[str, int]]:
+    """The tokens of the question with their counts, as each language would read it."""
+    codes = [code for code in dict.fromkeys([language_of(text), "en", *languages]) if code]
+    readings = [Counter(_tokens(text, code)) for code in codes]
     stop = frozenset().union(*(STOP_WORDS.get(code, frozenset()) for code in (language_of(text), "en")))
-    return [token for token in found if token not in stop] or list(found)
+    kept = [{token: count for token, count in reading.items() if token not in stop} for reading in readings]
+    return [reading for reading in kept if reading] or [dict(reading) for reading in readings]
 
 
 @lru_cache(maxsize=256)

@@ -23,6 +23,7 @@ VECTORS = table_of(VectorRow)
 _DOCUMENTS = table_of(DocumentRow)
 _REMOVALS = table_of(RemovalRow)
 BATCH = 200
+MOST_TIMES = 5
 LONGEST_TOKEN = 100  # longer ones are no words; PostgreSQL refuses lexemes beyond 2 kB
 _VISIBLE = sa.and_(_DOCUMENTS.c.id == CHUNKS.c.document_id, _DOCUMENTS.c.version_id == CHUNKS.c.version_id)
 
@@ -58,8 +59,19 @@ WITH pool AS (
   SELECT lexeme, greatest(ln((size.n - count(*) + 0.5) / (count(*) + 0.5)), 1e-6) AS idf
   FROM said, size GROUP BY lexeme, size.n
 )
-SELECT number, sum(idf * tf * 2.2 / (tf + 1.2 * (0.25 + 0.75 * word_count / size.mean))) AS score
-FROM said JOIN rare USING (lexeme), size GROUP BY number ORDER BY score DESC, number LIMIT :limit
+SELECT number, sum(times * idf * tf * 2.2 / (tf + 1.2 * (0.25 + 0.75 * word_count / size.mean))) AS score
+FROM said JOIN rare USING (lexeme) JOIN unnest(CAST(:tokens AS text[]), CAST(:times AS integer[])) AS a(lexeme, times)
+USING (lexeme), size GROUP BY number ORDER BY score DESC, number LIMIT :limit
+"""
+
+
+#: how many chunks hold a token, which FTS5 tells only through a table of its own; temporary: the schema stays as it is
+_VOCABULARY = "CREATE VIRTUAL TABLE IF NOT EXISTS temp.chunk_vocabulary USING fts5vocab('main', 'chunk_words', 'row')"
+_COUNTED = "SELECT term AS token, doc AS held FROM temp.chunk_vocabulary WHERE term = :token"
+_COUNTED_EACH = """
+SELECT a.token, (SELECT count(*) FROM chunks AS c
+                 WHERE to_tsvector('simple', c.words) @@ CAST('''' || a.token || '''' AS tsquery)) AS held
+FROM unnest(CAST(:tokens AS text[])) AS a(token)
 """
 
 
@@ -98,15 +110,20 @@ def drop_some(connection: Connection, version_id: UUID) -> int:
 
 
 def by_words(
-    connection: Connection, tokens: Sequence[str], within: Sequence[UUID], document_id: UUID | None, limit: int
+    connection: Connection, asked: Mapping[str, int], within: Sequence[UUID], document_id: UUID | None, limit: int
 ) -> dict[int, float]:
-    """bm25 by chunk number (higher is better) of chunks with any of `tokens`, the best `limit`."""
-    tokens = [t for t in tokens if len(t) <= LONGEST_TOKEN]
+    """bm25 by chunk number (higher is better) of chunks with any of the tokens `asked`, the best `limit`.
+
+    Each counts as often as it is said, up to MOST_TIMES.
+    """
+    tokens = [t for t in asked if len(t) <= LONGEST_TOKEN]
+    times = [max(1, min(asked[t], MOST_TIMES)) for t in tokens]
     if not tokens or not within:
         return {}
     if connection.dialect.name == "sqlite":
         places = [f"d{document_id.hex}"] if document_id else [f"c{c.hex}" for c in within]
-        wanted = f"scope : ({_any(places)}) AND words : ({_any(tokens)})"
+        said = [t for t, n in zip(tokens, times, strict=True) for _ in range(n)]  # FTS5 adds up what is asked twice
+        wanted = f"scope : ({_any(places)}) AND words : ({_any(said)})"
         # hidden versions are in the index too: look further than asked for
         rows = connection.execute(sa.text(_FTS5), {"wanted": wanted, "most": limit * 2, "limit": limit})
     else:
@@ -114,10 +131,24 @@ def by_words(
         statement = sa.text(_BM25).bindparams(
             sa.bindparam("collections", list(within), type_=postgresql.ARRAY(sa.Uuid())),
             sa.bindparam("document", document_id, type_=sa.Uuid()),
-            sa.bindparam("tokens", list(tokens), type_=postgresql.ARRAY(sa.Text())),
+            sa.bindparam("tokens", tokens, type_=postgresql.ARRAY(sa.Text())),
+            sa.bindparam("times", times, type_=postgresql.ARRAY(sa.Integer())),
         )
         rows = connection.execute(statement, {"wanted": wanted, "limit": limit})
     return {row.number: float(row.score) for row in rows}
+
+
+def holding(connection: Connection, tokens: Sequence[str]) -> tuple[dict[str, int], int]:
+    """(how many chunks hold each of `tokens`, of how many), in all collections together."""
+    tokens = [t for t in tokens if len(t) <= LONGEST_TOKEN]
+    total = connection.execute(sa.select(sa.func.coalesce(sa.func.sum(_DOCUMENTS.c.chunks), 0))).scalar_one()
+    if connection.dialect.name == "sqlite":
+        connection.execute(sa.text(_VOCABULARY))
+        rows = [row for t in tokens for row in connection.execute(sa.text(_COUNTED), {"token": t})]
+    else:
+        statement = sa.text(_COUNTED_EACH).bindparams(sa.bindparam("tokens", tokens, type_=postgresql.ARRAY(sa.Text())))
+        rows = list(connection.execute(statement)) if tokens else []
+    return {row.token: int(row.held) for row in rows}, int(total)
 
 
 def rows_of(connection: Connection, numbers: Sequence[int], within: Sequence[UUID]) -> dict[int, Row[Any]]:
@@ -145,12 +176,16 @@ def anything(connection: Connection) -> bool:
     return connection.execute(sa.select(_DOCUMENTS.c.id).where(_DOCUMENTS.c.chunks > 0).limit(1)).first() is not None
 
 
-def unembedded(connection: Connection, model: str, limit: int, after: int = 0) -> list[Row[Any]]:
-    """Visible chunks beyond number `after` that have no vector of `model`, in order."""
+def unembedded(
+    connection: Connection, model: str, limit: int, after: int = 0, languages: Sequence[str] = ()
+) -> list[Row[Any]]:
+    """Visible chunks beyond number `after` that have no vector of `model`, in order; of documents in `languages`."""
     there = sa.exists().where(VECTORS.c.chunk_number == CHUNKS.c.number, VECTORS.c.model == model)
     columns = [CHUNKS.c[n] for n in ("number", "version_id", "collection_id", "text", "section", "row")]
     query = sa.select(*columns, _DOCUMENTS.c.title).join(_DOCUMENTS, _VISIBLE)
     query = query.where(CHUNKS.c.number > after, sa.not_(there))
+    if languages:
+        query = query.where(_DOCUMENTS.c.language.in_(languages))
     return list(connection.execute(query.order_by(CHUNKS.c.number).limit(limit)))
 
 

@@ -213,7 +213,7 @@ def test_another_process_sees_what_is_new_and_what_went(
     assert sorted(p.rank_meaning or 0 for p in other.find("sleep", [home.id])) == [1, 2]
     knowledge.delete(sleep.id)
     assert titles(other, "sleep", home.id) == ["Money"]
-    assert len(other._index._held[home.id].matrix) == 1  # type: ignore[union-attr]
+    assert len(other._sides["hashed-words"].index._held[home.id].matrix) == 1
     other_db.close()
 
 
@@ -302,3 +302,38 @@ def test_scores_of_sentences(knowledge: Knowledge) -> None:
     texts: Sequence[str] = ["A budget compares income.", "Sleep eight hours."] * 2
     scores = knowledge.score("hours of sleep", texts)
     assert scores[1] > scores[0] and scores == knowledge.score("hours of sleep", texts)
+
+
+class English(HashedWords):
+    """A second model, for English alone."""
+
+    name = "english-words"
+
+
+def test_a_second_model_sees_english_documents_and_questions(db: Database, embed: Callable[..., None]) -> None:
+    knowledge = Knowledge(db, embedder_factory=HashedWords, english_factory=English)
+    assert knowledge.warm(10)
+    home = knowledge.create_collection("Health")
+    knowledge.add(home.id, "sleep.md", SLEEP)
+    knowledge.add(
+        home.id, "schlaf.txt", b"Die meisten Menschen brauchen etwa acht Stunden Schlaf in der Nacht."
+    )
+    embed(knowledge)
+    assert knowledge.pending() == (2, 2)
+    with db.read() as connection:
+        query = sa.text("SELECT model, count(*) FROM vectors GROUP BY model")
+        assert dict(connection.execute(query).tuples().all()) == {"hashed-words": 2, "english-words": 1}
+    assert titles(knowledge, "How many hours of sleep do adults need?", home.id)[0] == "Sleep"
+    assert len(knowledge.ranked("How many hours of sleep?", [home.id])) == 2
+    assert [p.rank_meaning for p in knowledge.ranked("hours of sleep", [home.id], "words")] == [None]
+    assert all(p.rank_words is None for p in knowledge.ranked("hours of sleep", [home.id], "meaning"))
+
+
+def test_what_is_asked_twice_counts_twice(knowledge: Knowledge) -> None:
+    home = knowledge.create_collection("Two")
+    knowledge.add(home.id, "a.txt", b"Budget one two three four five.")
+    knowledge.add(home.id, "b.txt", b"Sleep one two three four five.")
+    assert (
+        titles(knowledge, "sleep budget", home.id) != [] and titles(knowledge, "budget sleep sleep", home.id)[0] == "b"
+    )
+    assert titles(knowledge, "sleep budget budget", home.id)[0] == "a"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coach_core.search.fuse import fuse
+from coach_core.search.fuse import Found, coverage, fuse, lend, together
 
 SCORES = st.dictionaries(st.integers(1, 30), st.floats(-1, 1), max_size=20)
 BM25 = st.dictionaries(st.integers(1, 30), st.floats(0, 40), max_size=20)
@@ -31,3 +32,53 @@ def test_scores_lie_between_0_and_1_and_all_are_there(cosines: dict[int, float],
     assert {f.number for f in found} == cosines.keys() | bm25.keys()
     assert all(0 <= f.score <= 1 + 1e-9 for f in found)
     assert [f.score for f in found] == sorted((f.score for f in found), reverse=True)
+
+
+def test_words_that_say_little_of_the_question_count_little() -> None:
+    likeness, bm25 = {1: 0.9, 2: 0.8, 3: 0.7}, {3: 10.0}
+    assert fuse(likeness, bm25, 1.0)[0].number in {1, 3}
+    assert [f.number for f in fuse(likeness, bm25, 0.1)] == [1, 2, 3]
+    assert fuse({}, bm25, 0.1)[0].score == 1.0
+
+
+def test_coverage_is_what_the_best_row_says_of_what_is_asked() -> None:
+    holding = {"sleep": 10, "vilaflor": 0}
+    once = np.log((100 - 10 + 0.5) / (10 + 0.5))
+    assert round(coverage({1: once}, [{"sleep": 1}], holding, 100), 6) == 1.0
+    assert coverage({1: once}, [{"sleep": 1, "vilaflor": 1}], holding, 100) < 0.35
+    german = {"schlaf": 1}
+    assert coverage({1: once}, [german, {"sleep": 1}], holding, 100) == coverage(
+        {1: once}, [{"sleep": 1}], holding, 100
+    )
+    assert coverage({}, [{"sleep": 1}], holding, 100) == 0.0
+
+
+def test_models_count_alike_whatever_their_units() -> None:
+    narrow, wide = {1: 0.81, 2: 0.80, 3: 0.79}, {1: -1.0, 2: 0.0, 3: 1.0, 4: 5.0}
+    both = together([narrow, wide])
+    assert both.keys() == {1, 2, 3, 4}
+    assert abs(together([narrow, {1: 10.0, 2: 20.0, 3: 30.0}])[1]) < 1e-9  # first by one, last by the other
+    assert together([narrow]) == narrow and together([{}, narrow]) == narrow and together([]) == {}
+
+
+def test_neighbours_lift_each_other_and_a_lone_row_sinks() -> None:
+    """Row 1 is best but alone; rows 2 to 13 lie together and score nearly as well."""
+    found = [Found(1, 1.0), *(Found(n, 0.95) for n in range(2, 14)), *(Found(n, 0.1) for n in range(14, 40))]
+    vectors = np.zeros((39, 39), np.float32)
+    vectors[np.arange(39), np.arange(39)] = 1
+    vectors[1:13, 1:13] += 0.5
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    lent = lend(found, [f.number for f in found], vectors)
+    assert lent[0].number in range(2, 14)
+    assert {f.number for f in lent} == {f.number for f in found}
+    assert all(0 <= f.score <= 1 for f in lent)
+    assert lend(found[:5], [1, 2, 3, 4, 5], vectors[:5]) == found[:5]  # too few to be told from chance
+
+
+def test_a_row_without_a_vector_keeps_its_place_among_the_others() -> None:
+    found = [Found(n, 1 - n / 100) for n in range(1, 41)]
+    rows = np.random.default_rng(3).standard_normal((40, 8)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    lent = lend(found, list(range(2, 41)), rows[1:])
+    assert {f.number for f in lent} == set(range(1, 41))
+    assert [f.score for f in lent] == sorted((f.score for f in lent), reverse=True)

@@ -183,7 +183,7 @@ def test_what_all_questions_share_is_taken_off(bundled: meaning.OnnxEmbedder) ->
         ["When a superior shouts, stay calm and name the behaviour.", "Tengo un problema con mi hermana. ¿Qué hago?"]
     )
     plain = query @ answers - query @ alike
-    apart = hubs.away(query, shared)
+    apart = hubs.away(query, shared, shared)
     assert apart @ answers - apart @ alike > plain
 
 

@@ -1,0 +1,121 @@
+"""Finds rows by words and by the meaning that one or more models see, and puts them in one order.
+
+Invariant: what is found depends on the question, the rows that the connection sees and the models whose vectors
+stand beside them; a model without vectors (yet) or without the question's language has no say, and with none
+words alone decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection
+
+from coach_core.search import fuse, hubs, words
+from coach_core.search.index import Index
+from coach_core.search.meaning import Embedder
+from coach_core.store import chunks
+
+F32 = NDArray[np.float32]
+By = Literal["both", "words", "meaning"]
+CANDIDATES = 200
+
+
+class Side:
+    """A model, its vectors in memory, and what all questions are near to in it."""
+
+    def __init__(self, embedder: Embedder, languages: Sequence[str] = ()) -> None:
+        self.embedder = embedder
+        self.index = Index(embedder.name, embedder.dim)
+        self._languages = languages
+        self._shared = hubs.common(embedder, languages)
+
+    def speaks(self, language: str) -> bool:
+        return not self._languages or language in self._languages
+
+    def apart(self, vector: F32, within: Sequence[UUID]) -> F32:
+        return hubs.away(vector, self._shared, self.index.mean(within))
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question to one side."""
+
+    side: Side
+    vector: F32
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What one side holds of the candidates: their vectors as rows of length one, and their likeness."""
+
+    numbers: list[int]
+    rows: F32
+    mean: F32
+    near: dict[int, float]
+    cosines: dict[int, float]
+
+
+def find(
+    connection: Connection,
+    readings: Sequence[Mapping[str, int]],
+    asked: Sequence[Asked],
+    within: Sequence[UUID],
+    document_id: UUID | None = None,
+    by: By = "both",
+) -> list[fuse.Found]:
+    """All candidates, best first. `readings` are the question's words with their counts (words.query_readings).
+
+    `score_meaning` is the cosine that the first of `asked` sees.
+    """
+    asked_for = words.most_of(readings)
+    said = chunks.by_words(connection, asked_for, within, document_id, CANDIDATES) if by != "meaning" else {}
+    version = chunks.version_of(connection, document_id) if document_id else None
+    sides: list[tuple[Asked, F32]] = []
+    pool = dict.fromkeys(said)
+    for ask in asked if by != "words" and (version or not document_id) else ():
+        index = ask.side.index
+        index.refresh(connection, within)
+        apart = ask.side.apart(ask.vector, within)
+        pool |= dict.fromkeys(index.search(apart, within, CANDIDATES, version))
+        sides.append((ask, apart))
+    seen = [_look(connection, ask, apart, list(pool), within) for ask, apart in sides]
+    likeness = fuse.together([s.near for s in seen])
+    covered = 1.0
+    if likeness and said:
+        holding, total = chunks.holding(connection, list(asked_for))
+        covered = fuse.coverage(said, readings, holding, total)
+    found = fuse.fuse(likeness, said, covered)
+    found = _lend(found, [s for s in seen if s.numbers])
+    cosines = seen[0].cosines if seen else {}
+    return [replace(f, score_meaning=cosines.get(f.number)) for f in found]
+
+
+def _look(connection: Connection, ask: Asked, apart: F32, pool: list[int], within: Sequence[UUID]) -> _Seen:
+    numbers, rows = ask.side.index.rows(connection, pool)
+    likeness = rows @ np.stack([apart, ask.vector], axis=1)
+    near = dict(zip(numbers, likeness[:, 0].tolist(), strict=True))
+    cosines = dict(zip(numbers, likeness[:, 1].tolist(), strict=True))
+    return _Seen(numbers, rows, ask.side.index.mean(within), near, cosines)
+
+
+def _lend(found: list[fuse.Found], seen: Sequence[_Seen]) -> list[fuse.Found]:
+    """Scores lent among neighbours, as all sides together see who is near to whom.
+
+    Around their mean: e5's vectors lie in a narrow cone, in which everything is near.
+    """
+    if not seen:
+        return found
+    numbers = list(dict.fromkeys(n for s in seen for n in s.numbers))
+    place = {number: at for at, number in enumerate(numbers)}
+    parts: list[F32] = []
+    for side in seen:
+        part = np.zeros((len(numbers), side.rows.shape[1]), np.float32)
+        part[[place[n] for n in side.numbers]] = hubs.unit(side.rows - side.mean)
+        parts.append(part)
+    return fuse.lend(found, numbers, hubs.unit(np.concatenate(parts, axis=1)))
