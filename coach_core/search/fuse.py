@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, pstdev
 
+import numkong
 import numpy as np
 from numpy.typing import NDArray
 
@@ -96,8 +97,8 @@ def lend(found: Sequence[Found], numbers: Sequence[int], vectors: F32) -> list[F
     pool = [f for f in found[:_POOL] if f.number in place]
     if len(pool) < _NEIGHBOURS:
         return list(found)
-    rows = vectors[[place[f.number] for f in pool]]
-    near = rows @ rows.T
+    rows = np.ascontiguousarray(vectors[[place[f.number] for f in pool]], np.float32)
+    near = np.array(numkong.cdist(rows, rows, "dot"))  # in this thread: BLAS would wait for busy cores
     np.fill_diagonal(near, -1.0)
     k = min(_NEIGHBOURS, len(pool) - 1)
     least = np.partition(near, -k, axis=1)[:, -k][:, None]
