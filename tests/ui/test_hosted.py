@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -22,7 +23,6 @@ THERE = HostedState(
     documents=3,
     there=3,
     bytes=2_400_000,
-    synced_at=now() - timedelta(minutes=5),
     expires_at=now() + timedelta(days=30),
 )
 
@@ -65,7 +65,7 @@ def test_where_no_api_can_search_that_is_said_instead(fake: FakeCoach) -> None:
 
 
 def test_what_is_there_is_shown(fake: FakeCoach) -> None:
-    fake.hosted = fake.hosted_then = THERE
+    fake.hosted = fake.hosted_then = replace(THERE, synced_at=now() - timedelta(minutes=5, seconds=2))
     at = opened(fake, "hosted")
     text = shown(at)
     assert "3 of 3 documents copied to api.vendor.test" in text and "2.4 MB" in text and "5 min ago" in text
