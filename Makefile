@@ -32,8 +32,8 @@ run: $(VENV)/.run ## set up what is missing and serve the app on 127.0.0.1:8501 
 setup: $(VENV)/.run ## make .venv and install what the app needs
 setup-dev: $(VENV)/.dev ## the same, with what tests and checks need
 
-test: $(VENV)/.dev ## the suite; what needs a browser says so when there is none. PostgreSQL, peers, slow rounds: check
-	@$(BIN)/python -m pytest -n 2 -m "not slow and not postgres and not peer" $(ARGS)
+test: $(VENV)/.dev ## the suite; what needs a browser says so when there is none. PostgreSQL, model servers, slow rounds: check
+	@$(BIN)/python -m pytest -n 2 -m "not slow and not postgres and not local_model and not peer" $(ARGS)
 
 check: $(PEER)/.run ## what a laptop may lack: lint, types, Python 3.13, slow rounds, Chromium, PostgreSQL, model servers; no skips
 	@$(MAKE) --no-print-directory lint
