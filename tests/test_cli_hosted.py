@@ -58,6 +58,18 @@ def test_looking_sends_nothing_and_syncing_brings_it_in_step(run: Run, api: Fake
     assert found["state"] == "ok" and "2 documents at 127.0.0.1" in found["detail"]
 
 
+def test_a_backend_that_keeps_no_documents_is_told_in_a_sentence(run: Run, api: FakeStores) -> None:
+    run("personas", "edit", "ada", "--search", "hosted")
+    where = ("--base-url", api.url, "--wire", "openai_chat", "--model", "m1")
+    assert run("endpoints", "add", "plain", *where)[0] == 0
+    code, out, _ = run("personas", "hosted", "ada", "--backend", "plain")
+    assert code == 0 and out.startswith("Ada: none of its 2 documents is kept at an API.\n")
+    assert "cannot search documents at its API" in out and " at ," not in out
+    assert "at 127.0.0.1" in run("personas", "hosted", "ada", "--backend", "eu")[1]
+    code, _, err = run("personas", "hosted", "ada", "--backend", "nowhere")
+    assert code == 2 and "nowhere" in err and "eu" in err
+
+
 def test_scripts_get_json(run: Run, api: FakeStores) -> None:
     run("personas", "edit", "ada", "--search", "hosted")
     api.refused = lambda f: "No." if f.name.startswith("goals") else ""

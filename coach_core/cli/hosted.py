@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 def hosted(
     persona: Which,
     sync: Annotated[bool, typer.Option("--sync", help="Bring it in step first, now.")] = False,
+    backend: Annotated[
+        str,
+        typer.Option(help="For a thread that asks this backend; without it, the persona's own. `doctor` shows them."),
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Say what an API holds of a persona's documents, and whether it searches them.
@@ -33,7 +37,7 @@ def hosted(
         found = coach.persona(actor, persona)
         if sync and not coach.hosted_sync(actor, shell.say):
             shell.say("Another process is bringing it in step just now; this is how far it is.")
-        state = coach.hosted_state(actor, found.id)
+        state = coach.hosted_state(actor, found.id, backend=backend)
     if as_json:
         shell.put_json(dataclasses.asdict(state))
         return
@@ -45,6 +49,8 @@ def _lines(name: str, state: HostedState) -> list[str]:
     if not state.wanted:
         kept = state.why or "Nothing of them is kept at an API."
         return [f"The documents of {name} are searched by the app itself. {kept}"]
+    if not state.host:
+        return [f"{name}: none of its {state.documents} documents is kept at an API.", state.why]
     lines = [f"{name}: {state.there} of {state.documents} documents at {state.host}, {state.bytes:,} bytes there"]
     lines.append("The API searches them." if state.ready else state.why)
     lines += [f"  {failure.name}: {failure.why}{_again(failure.again)}" for failure in state.failed]

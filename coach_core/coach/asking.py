@@ -60,6 +60,10 @@ class Hosted(Protocol):
         """The stores at that backend's API that hold what the persona reads; none where they are not in step."""
         ...
 
+    def unstored(self, backend: str, persona: Persona) -> str:
+        """Why there are none, in a few words; "" where there is nothing to search."""
+        ...
+
     def resolve(self, endpoint: str, citation: Citation) -> Citation:
         """The citation of a hosted file as one of our own document, where it is known."""
         ...
@@ -281,6 +285,7 @@ class Asking:
             return self._hosted.resolve(endpoint, citation) if self._hosted and citation.external_id else citation
 
         stores = hosted.stores(name, persona) if hosted else ()
+        why = hosted.unstored(name, persona) if hosted and not stores else ""
         return Choice(
             self._backends.get(name),
             name=name,
@@ -292,6 +297,7 @@ class Asking:
             resolve=resolve,
             unsearched=lambda: hosted.unsearched(stores) if hosted else None,
             tools=info.tools if info else True,
+            notices=[("hosted", f"The app's own search answers: {why}.")] if why else (),
             about={
                 "endpoint": endpoint,
                 "wire": (info.wire if info else "") or name,

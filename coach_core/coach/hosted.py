@@ -89,6 +89,20 @@ class Hosted:
         row = remotes.get(self._db, info.endpoint, STORE, str(persona.id))
         return (row.external_id,) if row and self._in_step(row, persona, place) else ()
 
+    def unstored(self, backend: str, persona: Persona) -> str:
+        """Why `stores` gives none, in a few words; "" where there is nothing to search."""
+        info = self._backends.infos().get(backend)
+        state = self.state(persona, backend)
+        if info is None or state.ready or not state.documents:
+            return ""
+        if not state.endpoint:
+            return "this server keeps no documents"
+        if elsewhere := self._elsewhere(persona, info):
+            return f"copies are kept for {elsewhere.name} only"
+        if state.there < state.documents:
+            return f"copies not complete yet, {state.there} of {state.documents}"
+        return "copies are being brought in step"
+
     def unsearched(self, stores: Sequence[str]) -> None:
         """A search in these failed or found nothing: they are looked at before their time."""
         for store in stores:
@@ -225,12 +239,15 @@ class Hosted:
 
     # where it stands
 
-    def state(self, persona: Persona) -> HostedState:
-        """Where the documents of a persona stand, by what is known here."""
-        info, wants = self._info(persona), self._wants(persona)
+    def state(self, persona: Persona, backend: str = "") -> HostedState:
+        """Where the documents of a persona stand, by what is known here; with `backend`, for who asks that."""
+        info, wants = self._info(persona, backend), self._wants(persona, backend)
         place = self._place(info) if info else None
         endpoint = info.endpoint if info and place and wants else ""
         rows = [r for r in remotes.list_objects(self._db, kinds=[STORE]) if r.key == str(persona.id)]
+        elsewhere = self._elsewhere(persona, info) if info else None
+        if backend and (elsewhere or not endpoint):
+            rows = [r for r in rows if r.endpoint == endpoint]
         store = next((r for r in rows if r.endpoint == endpoint), None)
         known = HostedState(
             wants,
@@ -243,6 +260,9 @@ class Hosted:
         if store and place and len(rows) == 1 and self._in_step(store, persona, place):
             return replace(known, ready=True, documents=store.state["documents"], there=store.state["documents"])
         known = self._counted(known, persona)
+        if endpoint and elsewhere:
+            only = f"Copies are kept for {elsewhere.name} only, the persona's own backend"
+            return replace(known, to_remove=0, why=f"{only}; here the app's own search answers.")
         return replace(known, why=self._why(known, info, rows))
 
     def _counted(self, known: HostedState, persona: Persona) -> HostedState:
@@ -286,6 +306,10 @@ class Hosted:
             return f"{lacks}; the app's own search answers until it has all."
         return f"{known.host} is being brought in step; the app's own search answers until then."
 
+    def backends(self) -> list[str]:
+        """The names a person may ask about."""
+        return list(self._backends.infos())
+
     def held(self, endpoint: str) -> int:
         """How many files of ours lie at an endpoint."""
         return sum(bool(row.external_id) for row in remotes.list_objects(self._db, endpoint, [FILE, LEFT[FILE]]))
@@ -322,15 +346,20 @@ class Hosted:
 
     # where
 
-    def _wants(self, persona: Persona) -> bool:
+    def _wants(self, persona: Persona, backend: str = "") -> bool:
         """Whether an API is to search for the persona: its own word, else that of its backend's endpoint."""
         own = persona.draft.parameters.get("search")
-        search = own or self._backends.parameters(persona.draft.backend or self._default()).get("search")
+        search = own or self._backends.parameters(backend or persona.draft.backend or self._default()).get("search")
         return persona.deleted_at is None and search == "hosted"
 
-    def _info(self, persona: Persona) -> BackendInfo | None:
-        """The backend that answers for the persona when nobody chooses another."""
-        return self._backends.infos().get(persona.draft.backend or self._default())
+    def _info(self, persona: Persona, backend: str = "") -> BackendInfo | None:
+        """The backend that answers for the persona when nobody chooses another, or the one that somebody does."""
+        return self._backends.infos().get(backend or persona.draft.backend or self._default())
+
+    def _elsewhere(self, persona: Persona, info: BackendInfo) -> BackendInfo | None:
+        """The persona's own backend, where that is at another endpoint than `info`: only there copies are kept."""
+        own = self._info(persona)
+        return own if own is not None and own.endpoint != info.endpoint else None
 
     def _place(self, info: BackendInfo) -> hosted.HostedStores | None:
         """The stores of a backend that can be asked now to search them."""
@@ -364,13 +393,18 @@ class Hosted:
 class HostedSearch(Base):
     """The facade's part of it."""
 
-    def hosted_state(self, actor: Actor, persona_id: UUID | None, draft: PersonaDraft | None = None) -> HostedState:
+    def hosted_state(
+        self, actor: Actor, persona_id: UUID | None, draft: PersonaDraft | None = None, *, backend: str = ""
+    ) -> HostedState:
         """Where the documents of a persona stand at the API that searches them; with `draft`, where they would
-        if it were saved so. A persona that is not saved yet has no id."""
+        if it were saved so; with `backend`, for a thread that asks that one. A persona that is not saved yet has
+        no id."""
         access.require(actor, "knowledge.read")
+        if backend and backend not in (known := self._hosted.backends()):
+            raise BadSetting(f"There is no backend called {backend!r}. Choose one of: {', '.join(known)}.")
         if persona_id is not None:
             persona = personas.get(self._db, persona_id)
-            return self._hosted.state(replace(persona, draft=draft) if draft else persona)
+            return self._hosted.state(replace(persona, draft=draft) if draft else persona, backend)
         moment = now()
         return self._hosted.state(Persona(new_id(), "", 0, new_id(), draft or PersonaDraft(""), moment, moment))
 

@@ -57,8 +57,8 @@ class Choice:
     `name` is what threads and settings call it. `state` gives what it knows of the conversation, asked for
     only when the choice is. `parameters` and `times` stand in for the request's. `stores` are searched at
     the API instead of the passages; `resolve` finds out what a citation of its own leads to; `unsearched` is
-    called when a search there failed or found nothing. Without `tools` its server takes none. `about` goes
-    into the `start` event.
+    called when a search there failed or found nothing. Without `tools` its server takes none. `notices`
+    (source, sentence) are said when it is asked. `about` goes into the `start` event.
     """
 
     backend: Backend
@@ -72,6 +72,7 @@ class Choice:
     resolve: Resolve | None = None
     unsearched: Callable[[], None] = _nothing
     tools: bool = True
+    notices: Sequence[tuple[str, str]] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -65,6 +65,8 @@ class Play:
                 yield Event("notice", source="fallback", text=f"{fault.sentence} The backup answers instead.")
             request = self._request(choice)
             yield _start(choice, request)
+            for source, text in choice.notices:
+                yield Event("notice", source=source, text=text)
             if number == 1:
                 yield from self._begin(request)
             try:

@@ -278,6 +278,51 @@ def test_new_vectors_alone_are_no_change(world: World) -> None:
     assert world.sync() and world.api.requests == []
 
 
+# -- where the app's own search answers, and why -----------------------------------------------------
+
+
+def hosted_notices(events: list[Event]) -> list[str]:
+    return [e.text for e in events if e.kind == "notice" and e.source == "hosted"]
+
+
+def test_copies_that_are_not_complete_are_named_with_their_number(world: World) -> None:
+    world.api.refused = lambda f: "No." if f.name.startswith("goals") else ""
+    world.sync()
+    (said,) = hosted_notices(world.ask())
+    assert said == "The app's own search answers: copies not complete yet, 1 of 2." and tools(world.api.asked[-1]) == []
+
+
+def test_copies_in_step_say_nothing(world: World) -> None:
+    world.sync()
+    assert hosted_notices(world.ask()) == [] and tools(world.api.asked[-1]) == ["file_search"]
+
+
+def test_a_server_that_keeps_no_documents_is_named(world: World, other: FakeStores) -> None:
+    world.endpoint("plain", other, stores=False)
+    (said,) = hosted_notices(world.ask(persona=world.persona("Bob", backend="plain")))
+    assert said == "The app's own search answers: this server keeps no documents."
+    world.sync()
+    (said,) = hosted_notices(world.ask(backend="plain"))
+    assert said == "The app's own search answers: this server keeps no documents."
+
+
+def test_another_server_than_the_personas_own_holds_no_copies(world: World, other: FakeStores) -> None:
+    world.endpoint("us", other)
+    world.sync()
+    (said,) = hosted_notices(world.ask(backend="us"))
+    assert said == "The app's own search answers: copies are kept for eu only."
+    there = world.coach.hosted_state(world.me, world.ada.id, backend="us")
+    assert (there.endpoint, there.ready, there.documents, there.there, there.to_remove) == ("us", False, 2, 0, 0)
+    assert "for eu only" in there.why and world.state().ready and other.files == {}
+
+
+def test_nothing_to_search_and_nothing_hosted_say_nothing(world: World, other: FakeStores) -> None:
+    world.endpoint("plain", other, stores=False)
+    empty = world.coach.create_collection(world.me, "Empty")
+    assert hosted_notices(world.ask(persona=world.persona("Bob", "hosted", "plain", empty.id))) == []
+    assert hosted_notices(world.ask(persona=world.persona("Cid", "local", "plain"))) == []
+
+
 # -- cut off, and going on ---------------------------------------------------------------------------
 
 
@@ -618,11 +663,12 @@ def test_a_store_that_was_missed_in_a_turn_is_made_anew_soon(world: World) -> No
     assert "hosted" not in notices(world.ask())
 
 
-def test_while_the_store_is_not_in_step_local_search_answers_without_a_word(world: World) -> None:
+def test_while_the_store_is_not_in_step_local_search_answers_and_says_how_far_it_is(world: World) -> None:
     world.sync()
     world.coach.knowledge.add(world.group.id, "tea.md", b"Green tea has less caffeine than coffee has.")
     events = world.ask()
-    assert tools(world.api.asked[-1]) == [] and "hosted" not in notices(events)
+    assert tools(world.api.asked[-1]) == []
+    assert hosted_notices(events) == ["The app's own search answers: copies not complete yet, 2 of 3."]
     assert [e.citation.title for e in events if e.citation]
     world.sync()
     world.ask()
