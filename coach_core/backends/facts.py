@@ -113,6 +113,14 @@ LONGEST = 10_000  # characters of JSON
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OWN_HEADERS = frozenset({"host", "content-length", "content-type", "connection", "transfer-encoding", "accept"})
+#: Fields that hold the question, who answers it and how the answer comes: what the wires send themselves.
+OWN_FIELDS = frozenset(
+    {
+        *("model", "messages", "input", "instructions", "additional_instructions", "additional_messages"),
+        *("tools", "functions", "tool_resources", "response_format", "include", "stream", "stream_options"),
+        *("store", "background", "previous_response_id", "conversation", "assistant_id", "thread", "thread_id"),
+    }
+)
 _SECRET_NAME = re.compile(
     r"auth|cookie|secret|passw|credential|signature|token|bearer|(?:^|[-_])(?:api)?[-_]?key\b|^(?:sig|code|pwd)$",
     re.IGNORECASE,
@@ -137,6 +145,7 @@ def check(profile: Mapping[str, Any]) -> None:
             raise BadSetting(f"There is no fact {called}. There are: {', '.join(BY_NAME)}.")
         _of_its_kind(fact, value)
     _headers(profile.get("headers") or {})
+    _body(profile.get("body") or {})
     for place, named in (("headers", _SECRET_NAME), ("query", _SECRET_NAME), ("body", _SECRET_FIELD)):
         _no_secrets(place, profile.get(place) or {}, named)
     header = profile.get("key_header")
@@ -199,6 +208,15 @@ def _headers(headers: Mapping[str, str]) -> None:
             raise BadSetting(f"The header {name[:60]!r} cannot be sent. Use plain letters, without line breaks.")
         if name.lower() in _OWN_HEADERS:
             raise BadSetting(f"The header {name} is set by the app itself. Leave it out.")
+
+
+def _body(fields: Mapping[str, Any]) -> None:
+    for name in fields:
+        if name.strip() in OWN_FIELDS:
+            raise BadSetting(
+                f"The field {name.strip()} is set by the app itself. Leave it out of the fact body; the model, "
+                "streaming and parameters have places of their own."
+            )
 
 
 def _no_secrets(place: str, values: Mapping[str, Any], named: re.Pattern[str]) -> None:

@@ -36,7 +36,7 @@ class Cancelled(Exception):
 @dataclass(slots=True)
 class Watch:
     """The clock of one stream: first token, then between tokens, and the whole. `sent` counts the requests
-    for it up to the one that was taken."""
+    for it up to the one that was taken, `served` is the model that the server says answers."""
 
     request: Request
     cancel: threading.Event
@@ -44,6 +44,7 @@ class Watch:
     began: float = field(default_factory=time.monotonic)
     sent: int = 0
     taken: int = 0
+    served: str = ""
     _until: float = 0.0
     _why: TimedOut = field(default_factory=TimedOut)
     _between: TokenTimeout | None = None

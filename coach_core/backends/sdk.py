@@ -162,7 +162,7 @@ class Wire(ABC):
                 with mapped(self.endpoint), closing(answer) as events:
                     for event in events:
                         begun = begun or event.kind != "notice"
-                        yield replace(event, retries=event.retries + again) if again and event.terminal else event
+                        yield _ended(event, again, watch) if event.terminal else event
                 return
             except BackendError as fault:
                 if begun or watch.sent == before or request.parameters.get("background"):
@@ -363,10 +363,12 @@ class Reply:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         if self._whole is not None:
+            self._watch.served = _served(self._whole) or self._watch.served
             yield self._whole
         elif self._frames is not None:
             for frame in self._frames:
                 self._watch.look()
+                self._watch.served = _served(frame) or self._watch.served
                 yield frame
 
     @property
@@ -423,6 +425,17 @@ def fault_in(frame: Mapping[str, Any], endpoint: Endpoint) -> BackendError | Non
 
 class _Opened(openai.Stream[object]):
     """The SDK's stream, taken only for its open response: frames.py reads it."""
+
+
+def _ended(done: Event, again: int, watch: Watch) -> Event:
+    return replace(done, retries=done.retries + again, model=watch.served)
+
+
+def _served(frame: Mapping[str, Any]) -> str:
+    """The model that an event or a document names, whichever wire it is of."""
+    inner = frame.get("response")
+    name = (inner if isinstance(inner, Mapping) else frame).get("model")
+    return name[:200] if isinstance(name, str) and name.isprintable() else ""
 
 
 def refuses_tools(message: str) -> bool:

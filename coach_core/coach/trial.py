@@ -129,6 +129,8 @@ class _Heard:
             facts.append(f"{seconds(took)} in all")
         if model:
             facts.append(model)
+        if self.done.model and self.done.model != model:
+            facts.append(f"answered as {self.done.model[:80]}")
         if usage is not None and (usage.input_tokens or usage.output_tokens):
             about = "about " if usage.estimated else ""
             facts.append(f"{about}{usage.input_tokens} + {usage.output_tokens} tokens")

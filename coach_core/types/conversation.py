@@ -120,7 +120,8 @@ class Event:
     text, reasoning: text. tool_call: call_id, name, arguments (whole).
     tool_result: call_id, name, text, error. citation: citation. notice: source, text.
     retract: text says why; what was shown of this attempt is taken back.
-    done: status, usage, finish_reason, ids, attempts (backends asked), retries (requests sent again).
+    done: status, usage, finish_reason, ids, attempts (backends asked), retries (requests sent again), model
+    (as the server calls what answered, where it says so).
     error: error (its kind), text (the sentence), usage and attempts as far as it came.
     """
 

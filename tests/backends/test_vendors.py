@@ -247,6 +247,23 @@ def test_a_fact_that_cannot_be_is_refused_in_a_sentence(profile: dict[str, Any],
         facts.check(profile)
 
 
+@pytest.mark.parametrize("name", sorted(facts.OWN_FIELDS))
+def test_what_the_app_sends_itself_is_no_more_field(name: str) -> None:
+    with pytest.raises(BadSetting, match=f"The field {name} is set by the app itself"):
+        facts.check({"body": {"seed": 7, f" {name}": "other"}})
+
+
+@pytest.mark.parametrize("wire", SPOKEN)
+def test_what_a_wire_sends_of_its_own_is_refused_as_more_fields_or_a_parameter(wire: str) -> None:
+    asked = request(tools=(TOOL,), schema={"type": "object"}, parameters={"max_output_tokens": 9, "temperature": 0.1})
+    with FakeApi(recorded(SPOKEN[wire])) as api:
+        play(build(wire, Endpoint("new", api.url, "k", "m1")), asked)
+    assert api.bodies[0].keys() - facts.OWN_FIELDS == {
+        "temperature",
+        *({"max_tokens"} if wire == "openai_chat" else {"max_output_tokens", "text"}),
+    }
+
+
 @pytest.mark.parametrize(
     "profile",
     [
@@ -285,6 +302,11 @@ def test_everyday_names_are_no_secrets() -> None:
                 "stop_token_ids": [1],
                 "skip_special_tokens": True,
                 "prompt_cache_key": "coach",
+                "tool_choice": "auto",
+                "parallel_tool_calls": False,
+                "service_tier": "flex",
+                "reasoning": {"effort": "low"},
+                "metadata": {"app": "coach"},
                 "chat_template_kwargs": {"enable_thinking": False},
                 "provider": {"order": ["a", "b"], "allow_fallbacks": False},
             },

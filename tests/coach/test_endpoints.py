@@ -303,6 +303,15 @@ def test_a_live_test_asks_for_real_before_anything_is_saved(coach: Coach, me: Ac
     assert coach.endpoints(me) == []
 
 
+@pytest.mark.parametrize(("wire", "answer"), [("openai_chat", "chat_text"), ("openai_responses", "responses_text")])
+def test_a_live_test_says_which_model_the_server_says_it_was(coach: Coach, me: Actor, wire: str, answer: str) -> None:
+    with FakeApi(recorded(answer)) as api:
+        served = coach.test_endpoint(me, draft(api, model="m1", wire=wire)).detail.partition("answered as ")[2]
+        assert served.startswith("gpt-4")
+        named = served.partition(",")[0]
+        assert "answered as" not in coach.test_endpoint(me, draft(api, model=named, wire=wire)).detail
+
+
 def test_a_live_test_of_each_backend_streams_a_small_answer(opened: Callable[..., Coach], responses: FakeApi) -> None:
     coach = opened(openai_api_key=OWN, openai_base_url=responses.url, model="m9")
     me = coach.owner()
@@ -333,6 +342,18 @@ def test_what_goes_wrong_in_a_test_is_a_sentence_and_what_to_mend(
     assert (found.state, found.error) == ("fail", error)
     assert "127.0.0.1" in found.detail or error == "stream_cut"
     assert mend in found.mend and EU not in repr(found)
+
+
+@pytest.mark.parametrize("wire", ["openai_chat", "openai_responses"])
+@pytest.mark.parametrize(
+    "reply",
+    [json_reply(500, '{"error": {"message": "boom"}}'), Reply(["cut"]), Reply([b'data: {"choices": 1}\n\n', "cut"])],
+)
+def test_a_test_keeps_nothing_and_has_nothing_to_go_on_with(coach: Coach, me: Actor, reply: Reply, wire: str) -> None:
+    with FakeApi(reply) as api:
+        found = coach.test_endpoint(me, draft(api, wire=wire))
+    assert found.state == "fail" and not any(w in found.detail for w in ("kept", "Continue", "  "))
+    assert found.detail.endswith(".") or "It says: boom" in found.detail
 
 
 def test_an_api_that_its_vendor_switched_off_is_told_as_such(opened: Callable[..., Coach]) -> None:
