@@ -25,13 +25,15 @@ from coach_core.types import Check, Event, Message, Passage, ToolSpec
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a model is served. `key` is a secret: it never leaves this value but in a request header."""
+    """Where a model is served. `key` is a secret: it never leaves this value but in a request header; sentences
+    name the variable it stands in, "" where none is stated."""
 
     name: str
     base_url: str = ""
     key: str = field(default="", repr=False)
     model: str = ""
     profile: Mapping[str, Any] = field(default_factory=dict)
+    key_variable: str = "OPENAI_API_KEY"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ ended, for all its rounds together. Code that the API runs comes as reasoning; a
 from __future__ import annotations
 
 import logging
-import re
 import threading
 import time
 from collections import OrderedDict
@@ -20,7 +19,6 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx2
 import openai
@@ -31,8 +29,9 @@ from coach_core.backends.assistants_runs import Call, Gathered
 from coach_core.backends.assistants_threads import Threads, second_store
 from coach_core.backends.items import arguments_of
 from coach_core.backends.line import Watch
-from coach_core.backends.sdk import VENDOR, Reply, ToolsRefused, estimate, refuses_tools
+from coach_core.backends.sdk import Reply, ToolsRefused, estimate, refuses_tools
 from coach_core.backends.sdk_errors import host_of, said
+from coach_core.backends.vendors import switched_off
 from coach_core.errors import (
     ApiSwitchedOff,
     BackendError,
@@ -50,14 +49,6 @@ Raw = Mapping[str, Any]
 _REMEMBERED = 512
 _EXPIRES = 600.0  # seconds that a run waits for its tools
 _REFUSES = frozenset({400, 404, 409, 410, 422})
-#: The vendor and the cloud that served it too; learn.microsoft.com gives the same day for both.
-_OFF = re.compile(
-    r"(?:.+\.)?api\.openai\.com|.+\.(?:openai|cognitiveservices|services\.ai)\.azure\.(?:com|us|cn)", re.IGNORECASE
-)
-_SWITCHED_OFF = (
-    "{} switched the Assistants API off on 2026-08-26. Choose Responses or Chat Completions, or give the base URL "
-    "of a compatible server."
-)
 _MEND = "Choose Responses or Chat Completions, or give the base URL of a compatible server."
 _NO_MORE = "This tool cannot be called in this answer. Answer with what you know already."
 _INCLUDE = {"include[]": "step_details.tool_calls[*].file_search.results[*].content"}
@@ -120,12 +111,8 @@ class OpenAIAssistants(Threads):
             return set()
 
     def _must_be_served(self) -> None:
-        try:
-            host = urlsplit(self.endpoint.base_url or VENDOR).hostname or ""
-        except ValueError:
-            return
-        if _OFF.fullmatch(host):
-            raise ApiSwitchedOff(_SWITCHED_OFF.format(host))
+        if off := switched_off(self.name, self.endpoint.base_url):
+            raise ApiSwitchedOff(off)
 
     # -- one round ----------------------------------------------------------------------------------
 

@@ -167,7 +167,7 @@ def map_error(error: BaseException, endpoint: Endpoint) -> BackendError:
         case openai.ContentFilterFinishReasonError():
             return Refused()
         case SubjectTokenProviderError():
-            return AuthFailed(f"{host} could not check who asks. Check the key in .env, then start again.")
+            return AuthFailed(f"{host} could not check who asks. {_mend_key(endpoint)}")
         case openai.WebSocketConnectionClosedError() | openai.WebSocketQueueFullError():
             return StreamCut()
         case openai.OpenAIError():
@@ -289,7 +289,9 @@ def _sentence(kind: type[BackendError], code: str, message: str, endpoint: Endpo
     if kind is RateLimited and used_up(f"{code} {message}"):
         return f"{host} says that the quota is used up. Check the plan and billing of the key."
     openings: dict[type[BackendError], str] = {
-        AuthFailed: f"{host} refused the key. Check the key in .env, then start again.",
+        AuthFailed: f"{host} refused the key. {_mend_key(endpoint)}"
+        if endpoint.key_variable
+        else f"{host} wants a key. Put it into .env and name its variable in the settings.",
         RateLimited: f"{host} asks to wait: too many requests. Try again later.",
         ModelNotFound: f"{host} does not know the model {endpoint.model!r}. Check its name in the settings.",
         NotAnApi: f"{host} has no model API at this address. Check the base URL; it often ends in /v1.",
@@ -300,6 +302,12 @@ def _sentence(kind: type[BackendError], code: str, message: str, endpoint: Endpo
     }
     opening = openings.get(kind) or kind().sentence
     return quoting(opening, message, endpoint) if kind in {BadRequest, ServerFailed, HostedSearchFailed} else opening
+
+
+def _mend_key(endpoint: Endpoint) -> str:
+    """What to look at. The settings' own key is read at the start, any other whenever it is needed."""
+    name = endpoint.key_variable or "the key"
+    return f"Check {name} in .env" + (", then start again." if name == Endpoint("").key_variable else ".")
 
 
 def _network(error: BaseException, host: str) -> BackendError | None:

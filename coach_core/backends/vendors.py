@@ -242,6 +242,14 @@ _ADDRESS = re.compile(
 )
 _OPERATIONS = ("/chat/completions", "/responses", "/models", "/completions", "/assistants", "/threads")
 _LONGEST = 500
+#: The vendor of Assistants and the cloud that served it too; learn.microsoft.com gives the same day for both.
+_OFF = re.compile(
+    r"(?:.+\.)?api\.openai\.com|.+\.(?:openai|cognitiveservices|services\.ai)\.azure\.(?:com|us|cn)", re.IGNORECASE
+)
+_SWITCHED_OFF = (
+    "{} switched the Assistants API off on 2026-08-26. Choose Responses or Chat Completions, or give the base URL "
+    "of a compatible server."
+)
 
 
 def wires() -> dict[str, str]:
@@ -316,6 +324,12 @@ def leads_away(variable: str, base_url: str) -> str:
         f"The key in {variable} is sent only to {where}. "
         "Give this server's key a variable of its own in .env, such as COACH_KEY_NAME."
     )
+
+
+def switched_off(wire: str, base_url: str) -> str:
+    """That the vendor no longer serves this wire at `base_url`, and what to do; "" where it may be served."""
+    there = host(base_url or "https://api.openai.com")
+    return _SWITCHED_OFF.format(there) if wire == _ASSISTANTS and _OFF.fullmatch(there) else ""
 
 
 def in_clear(base_url: str) -> bool:

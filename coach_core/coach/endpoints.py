@@ -27,7 +27,7 @@ from coach_core.store import personas as persona_rows
 from coach_core.types import Actor, EndpointDraft, EndpointInfo, Fact, KeyState, Trial, Vendor, clean_text
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
-_TAKEN = frozenset(BACKENDS) | {"default"}
+_TAKEN = frozenset(BACKENDS) | {"default", "auto", "none"}
 
 
 class Endpoints(Base):
@@ -60,9 +60,13 @@ class Endpoints(Base):
         raise InputError(f"There is no endpoint called {name!r}. There are: {names}.")
 
     def endpoint_key(self, actor: Actor, draft: EndpointDraft) -> tuple[KeyState, str]:
-        """Whether the key that `draft` names is there and may be sent to its address; if not, why."""
+        """Whether the key that `draft` names is there and may be sent to its address; if not, why; why
+        it would not help where nothing answers any more."""
         access.require(actor, "settings")
-        state, _, why = key_of(self.settings, draft.key_variable.strip(), vendors.tidy(draft.base_url)[0])
+        base_url = vendors.tidy(draft.base_url)[0]
+        if off := vendors.switched_off(draft.wire, base_url):
+            return "none", off
+        state, _, why = key_of(self.settings, draft.key_variable.strip(), base_url)
         return state, why
 
     def save_endpoint(self, actor: Actor, draft: EndpointDraft, endpoint_id: UUID | None = None) -> EndpointInfo:
@@ -151,7 +155,9 @@ class Endpoints(Base):
         """The endpoint that `draft` describes, with its key; or the sentence that says why there is none."""
         _, key, why = key_of(self.settings, draft.key_variable, draft.base_url)
         # without a name: what is tried out must find nothing that was made for the saved one, nor leave anything
-        return why or Endpoint("", draft.base_url, key, draft.model, draft.profile)
+        if vendors.switched_off(draft.wire, draft.base_url):
+            why = ""  # no key would help: the backend says so itself
+        return why or Endpoint("", draft.base_url, key, draft.model, draft.profile, draft.key_variable)
 
 
 def rows_of(settings: Settings, db: Database, name: str = "") -> list[Row]:
@@ -161,8 +167,11 @@ def rows_of(settings: Settings, db: Database, name: str = "") -> list[Row]:
         _, key, why = key_of(settings, record.key_variable, record.base_url)
         if fault := _fault(record.wire, record.base_url, json.dumps(dict(record.profile))):
             key, why = "", fault
-        endpoint = Endpoint(record.name, record.base_url, key, record.model, record.profile)
-        found.append(Row(record.wire, endpoint, why, record.key_variable))
+        variable = record.key_variable
+        if off := vendors.switched_off(record.wire, record.base_url):
+            why, variable = off, ""
+        endpoint = Endpoint(record.name, record.base_url, key, record.model, record.profile, record.key_variable)
+        found.append(Row(record.wire, endpoint, why, variable))
     return found
 
 
@@ -203,7 +212,7 @@ def checked(settings: Settings, draft: EndpointDraft) -> EndpointDraft:
     if not _NAME.fullmatch(name):
         raise BadSetting("The name needs 1 to 40 small letters, digits, - _ or . and begins with a letter or digit.")
     if name in _TAKEN:
-        raise BadSetting(f"{name} is the name of a backend of the app's own. Choose another.")
+        raise BadSetting(f"{name} is a name of the app's own. Choose another.")
     if len(model) > 200 or not model.isprintable():
         raise BadSetting("The model's name is too long or cannot be read. Copy it from its vendor.")
     _usable(draft.wire, base_url, profile)
@@ -246,5 +255,6 @@ def _draft(record: rows.EndpointRecord) -> EndpointDraft:
 
 def _info(settings: Settings, record: rows.EndpointRecord) -> EndpointInfo:
     state, _, why = key_of(settings, record.key_variable, record.base_url)
+    why = vendors.switched_off(record.wire, record.base_url) or why
     note = "http: what is said travels unencrypted" if vendors.in_clear(record.base_url) else ""
     return EndpointInfo(record.id, _draft(record), state, why, vendors.host(record.base_url), note)

@@ -91,7 +91,7 @@ REFUSED: Sequence[Fault] = (
         "key",
         "401",
         always(error_reply(401, f"Incorrect API key provided: {KEY}", "invalid_api_key")),
-        fails("auth_failed", "{host} refused the key. Check the key in .env, then start again."),
+        fails("auth_failed", "{host} refused the key. Check OPENAI_API_KEY in .env, then start again."),
         wires=APIS,
     ),
     Fault(

@@ -364,7 +364,34 @@ def test_an_api_that_its_vendor_switched_off_is_told_as_such(opened: Callable[..
     found = coach.test_endpoint(me, old)
     assert (found.state, found.error) == ("fail", "api_switched_off") and "another protocol" in found.mend
     coach.save_endpoint(me, old)
-    assert ask(coach, me, thread(coach, me, "old"))[-1].error == "api_switched_off"
+    with pytest.raises(BadSetting, match="switched the Assistants API off"):
+        ask(coach, me, thread(coach, me, "old"))
+
+
+@pytest.mark.parametrize("variable", ["", "COACH_KEY_MISSING", "COACH_KEY_EU"])
+def test_what_was_switched_off_is_said_before_anybody_looks_for_a_key(coach: Coach, me: Actor, variable: str) -> None:
+    old = draft("https://api.openai.com/v1", "old", variable, wire="openai_assistants")
+    off = "api.openai.com switched the Assistants API off"
+    assert off in coach.endpoint_key(me, old)[1] and off in coach.test_endpoint(me, old).detail
+    assert off in coach.save_endpoint(me, old).why and off in coach.endpoints(me)[0].why
+    info = coach.backends(me)[-1]
+    assert (info.name, info.ready) == ("old", False) and off in info.why
+
+
+@pytest.mark.parametrize(
+    ("variable", "says"),
+    [
+        ("COACH_KEY_EU", "refused the key. Check COACH_KEY_EU in .env."),
+        ("", "wants a key. Put it into .env and name its variable in the settings."),
+    ],
+)
+def test_a_refused_key_is_named_by_its_variable(
+    coach: Coach, me: Actor, chat: FakeApi, variable: str, says: str
+) -> None:
+    chat.replies[:] = [json_reply(401, '{"error": {"message": "no", "code": "invalid_api_key"}}')]
+    coach.save_endpoint(me, draft(chat, variable=variable))
+    end = ask(coach, me, thread(coach, me, "eu"))[-1]
+    assert end.error == "auth_failed" and end.text.endswith(says)
 
 
 def test_a_test_that_lacks_something_says_what(coach: Coach, me: Actor, chat: FakeApi) -> None:
@@ -430,6 +457,8 @@ def test_doctor_lists_rows_cheaply_and_asks_them_only_when_told_to(coach: Coach,
         ({"name": "openai_chat"}, "of the app's own"),
         ({"name": "extractive"}, "of the app's own"),
         ({"name": "default"}, "of the app's own"),
+        ({"name": "auto"}, "of the app's own"),
+        ({"name": "none"}, "of the app's own"),
         ({"wire": "local"}, "Choose a protocol"),
         ({"wire": "smoke"}, "Choose a protocol"),
         ({"model": "m" * 201}, "too long"),
