@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from coach_core.types import Citation, Message, Persona, Thread, TurnRecord, Usage
+
+_WEB = re.compile(r"https?://\S+$", re.IGNORECASE)
 
 
 def markdown(
@@ -46,7 +49,7 @@ def place(citation: Citation) -> str:
     parts = [_one_line(citation.title), citation.within]
     parts += [f"p. {citation.page}"] if citation.page is not None else []
     parts += [f"row {citation.row}"] if citation.row is not None else []
-    parts += [citation.url] if citation.url else []
+    parts += [citation.url] if _WEB.match(citation.url) else []
     return ", ".join(p for p in parts if p) or "a source without a name"
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from coach_core.coach import Coach
+from coach_core.coach import Coach, export
 from coach_core.errors import BadSetting, MissingKey, ThreadNotFound
 from coach_core.settings import Settings
-from coach_core.types import Actor, Persona, Thread, ThreadQuery
+from coach_core.types import Actor, Citation, Persona, Thread, ThreadQuery
 
 KEY = "sk-planted-secret-0123456789"
 
@@ -63,6 +63,15 @@ def test_exports_hold_what_was_said_and_cited(coach: Coach, me: Actor, asked: Th
     assert data["messages"][1]["citations"][0]["number"] == 1 and data["messages"][1]["feedback"] == -1
     assert data["turns"][0]["status"] == "completed" and data["persona"]["slug"] == "general"
     assert "lease_owner" not in data["turns"][0]
+
+
+@pytest.mark.parametrize(
+    "url", ["javascript:alert(1)", "data:text/html,x", "https://a.example/ <script>", "//x.example"]
+)
+def test_a_citation_leads_to_the_web_or_nowhere(url: str) -> None:
+    web = "https://a.example/page?q=1#top"
+    assert export.place(Citation(1, "A page", url=web)) == f"A page, {web}"
+    assert export.place(Citation(1, "A page", url=url)) == "A page"
 
 
 def test_numbers_count_the_turn_and_its_feedback(coach: Coach, me: Actor, asked: Thread) -> None:
