@@ -45,6 +45,17 @@ class CoachError(Exception):
         return "".join(f"_{c.lower()}" if c.isupper() and i else c.lower() for i, c in enumerate(name))
 
 
+def told_alone(fault: CoachError) -> str:
+    """The sentence where there is no answer that anything could be kept of."""
+    return " ".join(_KEPT.sub("", fault.sentence).split())
+
+
+def told_in_terminal(sentence: str, thread: str) -> str:
+    """The sentence with a command where it names a button of the page."""
+    go_on = f'go on with `ask --thread {thread} "Go on."`'
+    return sentence.replace("press Continue", go_on).replace("Press Answer again", "Ask again")
+
+
 def told_after(fault: CoachError, *, partial: bool) -> str:
     """The sentence as it stands under an answer: what to do next hangs on whether a part of it is there."""
     if not partial:

@@ -75,6 +75,20 @@ def test_json_of_a_turn_that_failed_says_the_same(ask: Run, api: FakeApi) -> Non
     assert end["record"]["backend"] == "openai_responses" and end["record"]["parameters"]["temperature"] == 0.7
 
 
+def test_what_was_cut_names_the_command_to_go_on_with(ask: Run, api: FakeApi) -> None:
+    api.replies[:] = [chat("Half an", cut=True)]
+    code, out, err = ask("--backend", "openai_chat", "--persona", "general", "Hello")
+    thread = err.split("thread ")[1].split()[0]
+    assert code == 1 and "Half an" in out and "press" not in err
+    assert f'What had arrived is kept; go on with `ask --thread {thread} "Go on."`.' in err
+    api.replies[:] = [chat("Half an", end="length")]
+    code, _, err = ask("--backend", "openai_chat", "--thread", thread, "Again")
+    assert code == 1 and f'go on with `ask --thread {thread} "Go on."`.' in err
+    api.replies[:] = [chat("")]
+    code, _, err = ask("--backend", "openai_chat", "--thread", thread, "Once more")
+    assert code == 1 and "empty answer" in err and "Press" not in err
+
+
 def test_an_answer_that_follows_its_schema(ask: Run, api: FakeApi, tmp_path: Path) -> None:
     (tmp_path / "schema.json").write_text(json.dumps(SCHEMA))
     api.replies[:] = [responses('{"days": 3}')]

@@ -28,7 +28,7 @@ from coach_core.backends.frames import MOST, Frames, read_at_most
 from coach_core.backends.line import Cancelled, Watch
 from coach_core.backends.retries import RETRIES, Client, anew, pause_before
 from coach_core.backends.sdk_errors import host_of, mapped, message_of, not_an_api, said, stay_with
-from coach_core.errors import AuthFailed, BackendError, BadSetting, MissingKey, TimedOut
+from coach_core.errors import AuthFailed, BackendError, BadSetting, MissingKey, TimedOut, told_alone
 from coach_core.types import Check, Event, Usage
 
 VENDOR = "https://api.openai.com/v1"
@@ -193,7 +193,7 @@ class Wire(ABC):
                 listed = self._models()
         except (BackendError, MissingKey) as error:
             mend = "Put OPENAI_API_KEY=... into .env." if isinstance(error, MissingKey) else _MEND
-            return Check(self.name, "fail", error.sentence, mend)
+            return Check(self.name, "fail", told_alone(error), mend)
         took = (time.perf_counter() - began) * 1000
         host = host_of(self.endpoint)
         if listed and self.model and self.model not in listed:

@@ -15,7 +15,7 @@ from uuid import UUID
 import typer
 
 from coach_core.cli import answered, shell
-from coach_core.errors import CoachError, PersonaNotFound
+from coach_core.errors import CoachError, PersonaNotFound, told_in_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 STOPPED = 130
 _NOT_WHOLE = {
-    "length": "The answer is not complete: it reached its greatest length. Ask to go on.",
+    "length": "The answer is not complete: it reached its greatest length; press Continue.",
     "content_filter": "The answer is not complete: the model's server broke it off here.",
     "tool_rounds": "The answer is not complete: the tools were used as often as one answer may.",
 }
@@ -111,7 +111,7 @@ def _persona_id(coach: Coach, actor: Actor, wanted: str) -> UUID:
 def _turn(coach: Coach, actor: Actor, turn: TurnRecord, as_json: bool, schema: answered.Schema | None) -> int:
     """Show the turn to its end; the exit code."""
     shell.say(f"thread {turn.thread_id}")
-    show = _Lines(coach, actor, schema) if as_json else _Words()
+    show = _Lines(coach, actor, schema) if as_json else _Words(turn.thread_id)
     events: list[Event] = []
     stopped = False
     while True:
@@ -151,7 +151,8 @@ def _ended(coach: Coach, actor: Actor, turn: TurnRecord) -> int:
     record = coach.turn(actor, turn.id)
     if record.status == "completed":
         return 0
-    shell.say(record.error_text or f"The answer is {record.status}; what had arrived is kept in the thread.")
+    text = record.error_text or f"The answer is {record.status}; what had arrived is kept in the thread."
+    shell.say(told_in_terminal(text, str(turn.thread_id)))
     return 1
 
 
@@ -176,7 +177,8 @@ class _Lines:
 class _Words:
     """The answer as it streams, its sources after it; what happens meanwhile beside it."""
 
-    def __init__(self) -> None:
+    def __init__(self, thread: UUID) -> None:
+        self._thread = str(thread)
         self._citations: list[Citation] = []
         self._open_line = False
 
@@ -215,8 +217,9 @@ class _Words:
             for number, citation in sorted({c.number: c for c in self._citations}.items()):
                 shell.put(f"  [{number}] {place(citation)}")
         if event.kind == "error":
-            shell.say(event.text)
+            shell.say(told_in_terminal(event.text, self._thread))
         elif event.status == "incomplete":
-            shell.say(_NOT_WHOLE.get(event.finish_reason, "The answer is not complete. Ask to go on."))
+            text = _NOT_WHOLE.get(event.finish_reason, "The answer is not complete; press Continue.")
+            shell.say(told_in_terminal(text, self._thread))
         elif event.status == "cancelled":
             shell.say("Stopped. What had come is kept in the thread.")

@@ -27,6 +27,7 @@ from coach_core.errors import (
     StreamCut,
     TimedOut,
     Unreachable,
+    told_alone,
 )
 from coach_core.types import Event, Message, Part, Trial, new_id, now
 
@@ -84,7 +85,7 @@ def call(
         return Trial(
             name,
             "fail",
-            error.sentence,
+            told_alone(error),
             _mend(error, key_variable),
             _since(began),
             heard.first,

@@ -36,6 +36,10 @@ log = logging.getLogger(__name__)
 _KNOWLEDGE = "knowledge"
 _GRACE = 1.0  # seconds in which a backend that keeps time itself may hand out what it holds
 _FEWEST = 3  # passages that stay when even these are too long
+_TOO_LONG = (
+    "The question, with the passages and files that go with it, is too long for the model. Shorten the question, or "
+    "choose a larger model."
+)
 _LEFT_OUT = "Older messages were left out to keep within the budget."
 _UNSEARCHED = (
     "The documents kept at the API could not be searched, or held nothing on this; the app's own search answers."
@@ -74,7 +78,7 @@ class Play:
                     yield replace(event, attempts=number) if event.terminal else event
                 return
             except CoachError as error:
-                fault = error
+                fault = self._of_a_first_question(error) if isinstance(error, ContextTooLong) else error
             except Exception:
                 log.exception("turn %s failed in backend %s", self._turn.id, choice.backend.name)
                 fault = CoachError()
@@ -86,6 +90,11 @@ class Play:
         assert fault is not None
         text = told_after(fault, partial=self._wrote)
         yield Event("error", error=fault.kind, text=text, usage=self._usage, attempts=number)
+
+    def _of_a_first_question(self, fault: ContextTooLong) -> ContextTooLong:
+        """A new thread helps where there is a conversation; a question that is too long must become shorter."""
+        told = self._turn.request.history or self._turn.left_out or self._wrote
+        return fault if told else ContextTooLong(_TOO_LONG)
 
     # -- before the model is asked ------------------------------------------------------------------
 

@@ -74,7 +74,24 @@ def test_what_is_still_too_long_is_the_error() -> None:
     events = play(backend, request=Request(question=question(), history=history(4)))
     assert len(backend.requests) == 2 and events[-1].error == "context_too_long"
     alone = Calls(ContextTooLong())
-    assert play(alone)[-1].error == "context_too_long" and len(alone.requests) == 1, "there is nothing to leave out"
+    end = play(alone)[-1]
+    assert end.error == "context_too_long" and len(alone.requests) == 1, "there is nothing to leave out"
+    assert "Start a new thread" in events[-1].text
+
+
+@pytest.mark.parametrize("past", [0, 2])
+def test_what_to_do_about_too_long_hangs_on_whether_there_is_a_conversation(past: int) -> None:
+    events = play(Calls(ContextTooLong()), request=Request(question=question(), history=history(past)))
+    if past:
+        assert "This conversation is too long" in events[-1].text and "Start a new thread" in events[-1].text
+    else:
+        assert "conversation" not in events[-1].text and "new thread" not in events[-1].text
+        assert "Shorten the question" in events[-1].text and "larger model" in events[-1].text
+
+
+def test_a_conversation_of_which_all_was_left_out_is_one_still() -> None:
+    events = play(Calls(ContextTooLong()), left_out=4)
+    assert "Start a new thread" in events[-1].text
 
 
 def test_too_long_behind_a_tool_tells_all_of_it_anew() -> None:
