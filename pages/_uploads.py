@@ -13,6 +13,7 @@ from uuid import UUID
 import streamlit as st
 
 from coach_core.errors import CoachError
+from coach_core.knowledge import loaders
 from coach_core.types import Actor, IngestProgress
 from coach_core.ui import marks, shared, widgets
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 UNITS = {"reading": "page", "chunking": "passage", "embedding": "passage", "ready": "passage"}
 SEEN = "_uploads_seen"  # what was on its way when the page was drawn
 SAYS = {"queued": "waits its turn", "reading": "reading", "chunking": "cutting into passages", "embedding": "embedding"}
-KINDS = "PDF, DOCX, Markdown, text, HTML, CSV"
+KINDS = loaders.SAID
 
 
 def drop(label: str, key: str, into: Callable[[], UUID], replace: UUID | None = None) -> None:
@@ -139,7 +140,8 @@ def _say(step: IngestProgress) -> str:
         return ""
     if step.duplicate:
         return ":gray[was here already; nothing was added]"
-    unit = UNITS.get(step.stage, "")
+    archive = step.stage == "reading" and step.name.lower().endswith(".zip")
+    unit = "document" if archive else UNITS.get(step.stage, "")
     if step.stage == "ready":
         return f":gray[is in, {widgets.count(step.total, unit)}]"
     much = f", {step.done:,} of {widgets.count(step.total, unit)}" if step.total else ""

@@ -40,7 +40,7 @@ def ingest(
         bool, typer.Option("--words-only", help="Leave the embedding to the running app; words find the documents.")
     ] = False,
 ) -> None:
-    """Take documents in: PDF, DOCX, Markdown, text, HTML, CSV and more.
+    """Take documents in: PDF, DOCX, PPTX, XLSX, EPUB, Markdown, text, HTML, CSV, JSON, EML, ZIP of these.
 
     A document that is there already is left as it is. In folders, hidden files and kinds of file that
     cannot be read are passed over and counted. The exit code is 1 when a file failed.

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace as with_values
 from pathlib import Path
 from uuid import UUID
 
 from coach_core import access
 from coach_core.coach.base import Base
-from coach_core.errors import EmptyMessage, FileNotFound, FileTooLarge, InputError, NameTaken
+from coach_core.errors import EmptyMessage, FileError, FileNotFound, FileTooLarge, InputError, NameTaken, NoText
+from coach_core.knowledge import loaders
+from coach_core.knowledge.loaders import zip as zips
 from coach_core.knowledge.uploads import Progress
 from coach_core.store import files
 from coach_core.types import (
@@ -24,6 +27,7 @@ from coach_core.types import (
 )
 
 NAME_CHARS = 80
+_TOLD = 5  # failures of an archive that are told one by one
 
 
 class Library(Base):
@@ -166,6 +170,10 @@ class Library(Base):
             raise FileTooLarge(
                 f"The file has {size / 1e6:.1f} MB; {most / 1e6:.0f} MB is the most. Split it into parts."
             )
+        if loaders.kind_of(name) == "zip":
+            if replace is not None:
+                raise InputError("An archive cannot take the place of one document. Unpack it and choose the file.")
+            return self._unpack(actor, collection_id, name, path, progress)
         if replace is not None:
             document = self.knowledge.replace(replace, name, path, by=actor.name, progress=progress)
         else:
@@ -173,3 +181,35 @@ class Library(Base):
         self._note(actor, "document.replace" if replace else "document.add", str(document.id), {}, {"name": name})
         self.jobs.wake()
         return document
+
+    def _unpack(self, actor: Actor, collection_id: UUID, name: str, path: Path, progress: Progress | None) -> Document:
+        """Take each document of an archive in; those that fail are told when the others are in. The last one."""
+        data = path.read_bytes()
+        loaders.check(data, name)
+        total = zips.count(data)
+        taken: list[Document] = []
+        failed: list[str] = []
+        for at, (member, content) in enumerate(zips.members(data)):
+            if progress is not None:
+                progress(IngestProgress(None, name, "reading", at, total))
+            inside = f"{loaders.safe_name(name)}/{member}"
+            try:
+                if isinstance(content, FileError):
+                    raise content
+                if len(content) > self.largest_upload():
+                    raise FileTooLarge()
+                document = self.knowledge.add(collection_id, inside, content, by=actor.name)
+            except FileError as error:
+                failed.append(f"{member}: {error.sentence}")
+                continue
+            taken.append(document)
+            self._note(actor, "document.add", str(document.id), {}, {"name": inside})
+            self.jobs.wake()
+        if failed:
+            more = f" And {len(failed) - _TOLD} more." if len(failed) > _TOLD else ""
+            others = "the others are in" if taken else "there are no others"
+            said = " ".join(failed[:_TOLD])
+            raise FileError(f"{len(failed)} of {total} documents in the archive failed, {others}. {said}{more}")
+        if not taken:
+            raise NoText("The archive holds no file that can be read. Pack documents into it.")
+        return with_values(taken[-1], chunks=sum(d.chunks for d in taken))

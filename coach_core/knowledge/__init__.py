@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 from coach_core.errors import CoachError, InputError
 from coach_core.knowledge import chunk, loaders
 from coach_core.knowledge.embedding import Lazy
+from coach_core.knowledge.extract import Extractor
 from coach_core.search import e5, english, finder, fuse, meaning, words
 from coach_core.search.index import packed
 from coach_core.store import Database, chunks, collections, documents, files
@@ -51,6 +52,7 @@ class Knowledge:
         english_factory: Callable[[], meaning.Embedder] | None = None,
     ) -> None:
         self._db = db
+        self.extractor = Extractor()
         self._home = home or db.home
         self._factory = embedder_factory or partial(meaning.open_embedder, self._home, embedder)
         self._bundled = embedder_factory is None and embedder in ("", "bundled")
@@ -73,6 +75,7 @@ class Knowledge:
         return there
 
     def close(self) -> None:
+        self.extractor.close()
         for lazy in self._lazies():
             lazy.close()
         self._sides = {}
@@ -288,7 +291,7 @@ class Knowledge:
         progress: Progress | None,
         replaced: UUID | None,
     ) -> Document:
-        name = clean_text(name).strip() or "document"
+        name = loaders.safe_name(name)
         tell = _Teller(progress, name)
         tell("reading")
         data = source.read_bytes() if isinstance(source, Path) else source
@@ -296,10 +299,10 @@ class Knowledge:
         there = documents.known(self._db, collection_id, sha256)
         if there is not None:
             return self._there(there, replaced, tell)
-        loaded = loaders.load(data, name)
+        found = self.extractor.read(data, name)
+        loaded, pieces = found.loaded, found.chunks
         tell("chunking")
         text, starts = chunk.joined(loaded.blocks)
-        pieces = chunk.chunks(loaded.blocks, text, starts)
         document_id, version_id = replaced or new_id(), new_id()
         values = {
             "collection_id": collection_id,

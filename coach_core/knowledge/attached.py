@@ -6,7 +6,7 @@ Invariant: an attached file belongs to its thread alone; it enters no collection
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from math import log
@@ -14,6 +14,7 @@ from uuid import UUID, uuid5
 
 from coach_core.errors import EmptyFile, FileTooLarge, UnsupportedFile
 from coach_core.knowledge import chunk, loaders
+from coach_core.knowledge.extract import Extract, extract
 from coach_core.search import words
 from coach_core.store import Database, files
 from coach_core.types import Part, Passage
@@ -25,8 +26,8 @@ _IMAGES = {b"\x89PNG\r\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": 
 class Attached:
     """Reads attached files from the store; the last few stay read."""
 
-    def __init__(self, db: Database) -> None:
-        self._db = db
+    def __init__(self, db: Database, read: Callable[[bytes, str], Extract] = extract) -> None:
+        self._db, self._extract = db, read
         self._read = lru_cache(maxsize=32)(self._passages)
 
     def check(self, name: str, data: bytes, *, most_bytes: int) -> str:
@@ -38,10 +39,8 @@ class Attached:
         if image := _image_type(data):
             return image
         if not loaders.readable(name):
-            raise UnsupportedFile(
-                "This kind of file cannot be read. Use PDF, DOCX, Markdown, text, HTML, CSV or an image."
-            )
-        return loaders.load(data, name).media_type
+            raise UnsupportedFile(f"This kind of file cannot be read. Use {loaders.SAID} or an image.")
+        return self._extract(data, name).loaded.media_type
 
     def find(self, question: str, parts: Sequence[Part]) -> list[Passage]:
         """The passages of the attached files that share most with the question, best first."""
@@ -59,8 +58,9 @@ class Attached:
 
     def _passages(self, file_id: UUID, name: str) -> tuple[Passage, ...]:
         file = files.get(self._db, file_id)
-        loaded = loaders.load(files.read(self._db, file_id), name)
-        text, starts = chunk.joined(loaded.blocks)
+        found = self._extract(files.read(self._db, file_id), name)
+        loaded = found.loaded
+        text, _ = chunk.joined(loaded.blocks)
         return tuple(
             Passage(
                 chunk_id=uuid5(file_id, str(c.start)),
@@ -76,7 +76,7 @@ class Attached:
                 end=c.end,
                 language=loaded.language,
             )
-            for c in chunk.chunks(loaded.blocks, text, starts)
+            for c in found.chunks
         )
 
 

@@ -1,7 +1,9 @@
 """Collections and documents through the facade, and what a persona may see of them."""
 
+import io
 import threading
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -164,3 +166,25 @@ def test_a_persona_without_collections_still_answers(coach: Coach, me: Actor, pe
     turn = coach.start(me, thread.id, "What makes a goal SMART?")
     events = [e for e in coach.tail(me, turn.id) if e]
     assert events[-1].status == "completed" and not any(e.citation for e in events)
+
+
+def test_an_archive_gives_its_documents_and_tells_those_that_failed(coach: Coach, me: Actor, tmp_path: Path) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("week 1/1.md", "Breathe in for four, hold for four.")
+        archive.writestr("../2.md", "# Walks\n\nWalk before noon.")
+        archive.writestr("broken.pdf", "%PDF-1.7 and nothing more")
+        archive.writestr("inner.zip", b"PK\x05\x06" + bytes(18))
+    mine = coach.create_collection(me, "Archive")
+    job = coach.upload(me, mine.id, "course.zip", packed.getvalue())
+    until(lambda: dict(coach.uploads(me))[job].stage == "failed")
+    error = dict(coach.uploads(me))[job].error
+    assert error.startswith(
+        "1 of 3 documents in the archive failed, the others are in. broken.pdf: The file is damaged"
+    )
+    found = {d.name: d.title for d in coach.documents(me, mine.id)}
+    assert found == {"course.zip/week 1/1.md": "1 (course)", "course.zip/2.md": "Walks (course)"}
+    with pytest.raises(InputError, match="Unpack it"):
+        path = tmp_path / "x.zip"
+        path.write_bytes(packed.getvalue())
+        coach.ingest(me, mine.id, path.name, path, replace=coach.documents(me, mine.id)[0].id)

@@ -12,7 +12,15 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import PurePath
 
-from coach_core.errors import CoachError, DamagedFile, EncryptedFile, MislabelledFile, NoText, UnsupportedFile
+from coach_core.errors import (
+    CoachError,
+    DamagedFile,
+    EncryptedFile,
+    FileTooLarge,
+    MislabelledFile,
+    NoText,
+    UnsupportedFile,
+)
 from coach_core.errors import EmptyFile as EmptyFile
 from coach_core.search.words import language_of
 from coach_core.types import clean_text
@@ -100,9 +108,14 @@ _UNTITLED = re.compile(
 )
 
 
+def kind_of(name: str) -> str:
+    """Which loader reads files of this name; "" where none does."""
+    return KINDS.get(_ending(name), ("", ""))[0]
+
+
 def readable(name: str) -> bool:
     """Whether a file of this name is of a kind that can be read."""
-    kind, _ = KINDS.get(_ending(name), ("", ""))
+    kind = kind_of(name)
     if kind == "image":
         from coach_core.knowledge.loaders import image
 
@@ -127,6 +140,8 @@ def load(data: bytes, name: str) -> Loaded:
         loaded: Loaded = loader.load(data, name)
     except CoachError:
         raise
+    except MemoryError as error:
+        raise FileTooLarge("Reading the file takes more memory than is allowed. Split it into parts.") from error
     except RecursionError as error:
         raise DamagedFile("The file is nested too deeply to be read.") from error
     except Exception as error:  # a parser met what it does not expect
@@ -167,7 +182,7 @@ def check(data: bytes, name: str) -> tuple[str, str]:
 
 def sniff(data: bytes) -> str:
     """What the bytes look like: pdf, zip, ole, image, binary, html, xml or text."""
-    if b"%PDF-" in data[:1024]:
+    if b"%PDF-" in data[:1024] and not data.startswith(b"PK"):  # an archive's first member may be one
         return "pdf"
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return "image"
