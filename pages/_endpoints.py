@@ -72,13 +72,14 @@ def _card(
     wires: Mapping[str, str] | None = None,
 ) -> DeltaGenerator:
     with st.container(border=True, key=f"backend_{info.name}", gap="xsmall"):
-        with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
-            model = f" :gray[{marks.plain(info.model)}]" if info.model else ""
-            st.markdown(f"**{marks.plain(info.label)}**{model}", width="stretch")
-            for tag in tags:
-                st.badge(tag, color="blue")
-            _key_badge(info, row)
-            with st.container(horizontal=True, width="content", gap="xsmall", vertical_alignment="center"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", wrap=False):
+            with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+                model = f" :gray[{marks.plain(info.model)}]" if info.model else ""
+                st.markdown(f"**{marks.plain(info.label)}**{model}", width="content")
+                for tag in tags:
+                    st.badge(tag, color="blue")
+                _key_badge(info, row)
+            with st.container(horizontal=True, width="content", gap="xsmall", vertical_alignment="center", wrap=False):
                 pressed = st.button(
                     "Test", icon=":material/network_check:", key=f"test_{info.name}", disabled=not info.ready,
                     help="Ask it one small question",
@@ -130,8 +131,14 @@ def said(check: Check, name: str = "") -> str:
     told = isinstance(check, Trial) and check.state != "fail"  # it says itself how long it took
     time = f" :gray[{shared.seconds(took)}]" if took >= 1 and not told else ""
     mend = f"  \n{marks.plain(check.mend)}" if check.mend and check.state != "ok" else ""
-    detail = check.detail if name else check.detail[:1].upper() + check.detail[1:]
+    detail = check.detail if name else _sentence(check.detail)
     return f":{colour}[{icon}] {f'**{marks.plain(name)}** ' if name else ''}{marks.plain(detail)}{time}{mend}"
+
+
+def _sentence(text: str) -> str:
+    """With a capital, unless it begins with a host's name: that stays as it is written."""
+    first = text.partition(" ")[0]
+    return text[:1].upper() + text[1:] if first.isalpha() and first != "localhost" else text
 
 
 # -- adding and changing -----------------------------------------------------------------------------
@@ -257,7 +264,7 @@ def _fields(coach: Coach, actor: Actor, form: _Form) -> tuple[EndpointDraft, boo
     )  # fmt: skip
     wire = st.segmented_control(
         "Protocol", list(wires), default=begun.wire if begun.wire in wires else None, required=True,
-        format_func=lambda w: wires[w].split(" API")[0], key=form.key("wire"), persist_state="session",
+        format_func=lambda w: wires[w].split()[0], key=form.key("wire"), persist_state="session", width="stretch",
     )  # fmt: skip
     left, right = st.columns(2)
     variable = left.text_input(
@@ -283,12 +290,11 @@ def _key_state(coach: Coach, actor: Actor, draft: EndpointDraft) -> None:
 
 
 def _model(coach: Coach, actor: Actor, form: _Form, draft: EndpointDraft) -> str:
-    key = form.key("model")
+    """The name as it is typed, be it confirmed or not; what the server lists is chosen below it."""
     with st.container(horizontal=True, vertical_alignment="bottom", wrap=False):
-        options = list(dict.fromkeys(m for m in (st.session_state.get(key), form.begun.model, *form.listed) if m))
-        chosen = st.selectbox(
-            "Model", options, options.index(form.begun.model) if form.begun.model else None, key=key,
-            accept_new_options=True, placeholder="Its name there", persist_state="session",
+        typed = st.text_input(
+            "Model", form.begun.model, max_chars=200, key=form.key("model"), placeholder="Its name there",
+            autocomplete="off", persist_state="session",
         )  # fmt: skip
         listing = st.button("List models", key="endpoint_models", help="Ask the server which it has", wrap=False)
     if listing:
@@ -298,8 +304,16 @@ def _model(coach: Coach, actor: Actor, form: _Form, draft: EndpointDraft) -> str
                 raise BadSetting("This server lists no models. Write the name as its vendor does.")
             st.rerun(scope="fragment" if shared.in_fragment() else "app")
     if form.listed:
-        st.caption(f"{widgets.count(len(form.listed), 'model')} to choose from.")
-    return str(chosen or "")
+        st.selectbox(
+            "Models listed there", form.listed, None, key=form.key("listed"), label_visibility="collapsed",
+            placeholder=f"{widgets.count(len(form.listed), 'model')} to choose from", on_change=_choose, args=(form,),
+        )  # fmt: skip
+    return (typed or "").strip()
+
+
+def _choose(form: _Form) -> None:
+    if chosen := st.session_state.get(form.key("listed")):
+        st.session_state[form.key("model")] = chosen
 
 
 def _facts(form: _Form, wire: str) -> tuple[dict[str, Any], bool]:

@@ -53,8 +53,8 @@ def test_an_endpoint_is_added_tested_asked_and_removed(keyed: App, page: Page, a
     dialog.get_by_role("textbox", name="Variable that holds its key").press("Tab")
     expect(dialog.get_by_text("The key is there.")).to_be_visible()
     dialog.get_by_role("button", name="List models").locator("visible=true").click()
-    expect(dialog.get_by_text("2 models to choose from.")).to_be_visible()
-    choose(page, "Model", "small")
+    choose(page, "Models listed there", "small")
+    expect(dialog.get_by_role("textbox", name="Model")).to_have_value("small")
     dialog.get_by_role("button", name="Test").locator("visible=true").click()
     expect(dialog.get_by_text(re.compile("first word after .* small, .* tokens"))).to_be_visible()
     dialog.get_by_role("button", name="Save").locator("visible=true").click()
@@ -89,3 +89,22 @@ def test_an_endpoint_is_added_tested_asked_and_removed(keyed: App, page: Page, a
     head.get_by_role("button", name="More").click()
     expect(page.get_by_role("combobox", name="Answered by")).to_have_attribute("value", "eu (removed)")
     assert len(api.requests) == 3 and KEY not in page.content()
+
+
+def test_a_model_typed_without_enter_is_saved(keyed: App, page: Page, api: FakeApi) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    go(page, keyed, "/settings", "Settings")
+    page.get_by_role("button", name="Add an endpoint").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("textbox", name="Name").fill("typed")
+    dialog.get_by_role("textbox", name="Address").fill(api.url)
+    wires = [b.bounding_box() for b in dialog.locator('[data-testid="stButtonGroup"] button').all()]
+    assert len(wires) == 3 and len({box["y"] for box in wires if box}) == 1, "the protocols stand in one line"
+    dialog.get_by_role("textbox", name="Model").fill("large-v3")
+    dialog.get_by_role("button", name="Save").locator("visible=true").click()
+    expect(dialog).to_have_count(0)
+    card = page.locator(".st-key-backend_typed")
+    expect(card).to_contain_text("large-v3")
+    tests = page.get_by_role("button", name="Test").locator("visible=true")
+    ends = [box["x"] for box in (b.bounding_box() for b in tests.all()) if box]
+    assert len(ends) > 1 and len({round(x) for x in ends[:-1]}) == 1, "below one another"

@@ -75,6 +75,20 @@ def test_without_endpoints_the_page_says_what_they_are_for(fake: FakeCoach) -> N
     assert "several at once, each with its own key" in words
 
 
+@pytest.mark.parametrize(
+    ("detail", "begins"),
+    [
+        ("api.mistral.ai cannot be reached.", "api.mistral.ai cannot"),
+        ("localhost cannot be reached.", "localhost cannot"),
+        ("says “ready”", "Says “ready”"),
+    ],
+)
+def test_a_host_is_never_capitalised(fake: FakeCoach, detail: str, begins: str) -> None:
+    fake.save_endpoint(fake.owner(), draft("eu"))
+    fake.outcomes["eu"] = Trial("eu", "warn", detail)
+    assert begins in shown(click(open_page("settings"), "test_eu"))
+
+
 def test_a_test_of_an_endpoint_shows_what_came_of_it(fake: FakeCoach) -> None:
     fake.save_endpoint(fake.owner(), draft("eu"))
     fake.outcomes["eu"] = Trial("eu", "fail", "127.0.0.1:9 refused the key.", "Check the value of COACH_KEY_EU.", 80.0)
@@ -132,8 +146,10 @@ def test_the_servers_models_can_be_chosen_from(fake: FakeCoach) -> None:
     fake.models = ["large", "small"]
     at = filled(opened(fake, "custom"), name="eu", base_url=ADDRESS, key_variable="")
     click(at, "endpoint_models")
-    assert "2 models to choose from." in shown(at)
-    field(at.selectbox, "Model").set_value("small").run()
+    listed = field(at.selectbox, "Models listed there")
+    assert listed.placeholder == "2 models to choose from"
+    listed.set_value("small").run()
+    assert field(at.text_input, "Model").value == "small"
     click(at, "endpoint_save")
     assert fake.rows_of_endpoints["eu"].draft.model == "small"
     fake.models = []
