@@ -110,6 +110,100 @@ class TestSelection:
         assert run.returncode == 1 and told["unreadable"][0]["line"] == 2
         assert "1 of 1" in run.stderr and "Traceback" not in run.stderr
 
+    @pytest.mark.parametrize(
+        ("content", "says"),
+        [
+            (None, "No such file"),
+            (b"", "it is empty"),
+            (bytes(range(128, 256)) * 40, "no JSON"),
+            (b"\x1f\x8b\x08\x00broken", "damaged gzip"),
+            (b'{"log": {"entries": []}}', "no entries"),
+            (b"17", "no recording"),
+        ],
+        ids=["missing", "empty", "binary", "gzip", "har", "number"],
+    )
+    def test_a_file_of_which_nothing_can_be_read_is_told_and_no_success(
+        self, tmp_path: Path, content: bytes | None, says: str
+    ) -> None:
+        good, bad = tmp_path / "good.jsonl", tmp_path / "bad.jsonl"
+        good.write_text(json.dumps(ENTRY) + "\n")
+        if content is not None:
+            bad.write_bytes(content)
+        command = [sys.executable, "-m", "tests.replay", "--quiet", str(good), str(bad)]
+        run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+        assert run.returncode == 2, run.stdout
+        (line,) = run.stderr.splitlines()
+        assert str(bad) in line and says in line
+        told = json.loads(run.stdout)
+        assert told["openai_chat"]["passed"] == 1 and told["unreadable"][0]["file"] == str(bad)
+
+
+def har(entry: dict[str, Any], **content: Any) -> dict[str, Any]:
+    """The entry as a browser or a proxy writes it."""
+    headers = [{"name": k.title(), "value": v} for k, v in entry["response_headers"].items()]
+    headers += [{"name": "Content-Encoding", "value": "gzip"}, {"name": "Content-Length", "value": "7"}]
+    return {
+        "startedDateTime": "2025-01-01T00:00:00Z",
+        "request": {
+            "method": "POST",
+            "url": f"https://{entry['host']}{entry['path']}?v=1",
+            "headers": [{"name": "Authorization", "value": "Bearer x"}],
+            "postData": {"mimeType": "application/json", "text": entry["request_body"]},
+        },
+        "response": {
+            "status": entry["status"],
+            "headers": headers,
+            "content": {"size": 9, "mimeType": "application/json", "text": entry["response_body"], **content},
+        },
+    }
+
+
+class TestHar:
+    def test_its_entries_are_exchanges_in_their_order(self, tmp_path: Path) -> None:
+        packed = base64.b64encode(ENTRY["response_body"].encode()).decode()
+        entries = [har(ENTRY), har(ENTRY, text=packed, encoding="base64"), har({**ENTRY, "status": 404})]
+        path = tmp_path / "made.har"
+        path.write_text(json.dumps({"log": {"version": "1.2", "entries": entries}}), "utf-8")
+        found = list(read([tmp_path]))
+        assert [type(f) for f in found] == [Exchange] * 3
+        assert [(f.i, f.line, f.status) for f in found if isinstance(f, Exchange)] == [
+            (0, 1, 200),
+            (1, 2, 200),
+            (2, 3, 404),
+        ]
+        for one in found:
+            assert isinstance(one, Exchange) and one.group == str(path)
+            assert (one.method, one.host, one.path, one.query) == ("POST", ENTRY["host"], ENTRY["path"], {"v": "1"})
+            assert one.request == ASKED and json.loads(one.body) == ANSWER and not one.sse
+            assert "content-encoding" not in one.headers, "its text is unpacked already"
+        result = replay([path])
+        assert (result["openai_chat"]["run"], result["unreadable"]) == (3, [])
+        assert result["openai_chat"]["passed"] >= 2
+
+    def test_streams_and_lines_of_entries(self, play: Play) -> None:
+        events = [{**ANSWER, "object": "chat.completion.chunk"}]
+        events[0]["choices"] = [{"index": 0, "delta": {"content": "Hi"}, "finish_reason": "stop"}]
+        stream = "".join(f"data: {json.dumps(e)}\n\n" for e in events) + "data: [DONE]\n\n"
+        asked = json.dumps({**ASKED, "stream": True, "stream_options": {"include_usage": True}})
+        headers = {"content-type": "text/event-stream"}
+        entry = {**ENTRY, "request_body": asked, "response_headers": headers, "response_body": stream}
+        result = play(har(ENTRY), har(entry))
+        assert (result["openai_chat"]["passed"], result["unreadable"]) == (2, [])
+
+    def test_what_was_saved_without_its_content_is_told(self, tmp_path: Path) -> None:
+        bare, refused = har(ENTRY), har(ENTRY)
+        del bare["response"]["content"]["text"]
+        refused["response"] = {"status": 0, "headers": [], "content": {"size": 0}}
+        path = tmp_path / "made.har"
+        path.write_text(json.dumps({"log": {"entries": [bare, refused, har(ENTRY), 7]}}))
+        found = list(read([path]))
+        assert [f.why for f in found if isinstance(f, Unreadable)] == [
+            "the HAR was saved without the response's content",
+            "there was no response",
+            "no exchange: there is no response_body",
+        ]
+        assert [f.line for f in found] == [1, 2, 3, 4]
+
 
 class TestTampered:
     """The server says another thing than the recording does: it is told, whatever it is."""

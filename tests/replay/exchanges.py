@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-_ENDINGS = (".jsonl", ".ndjson", ".json", ".chunks.txt")
+_ENDINGS = (".jsonl", ".ndjson", ".json", ".har", ".chunks.txt")
 _SSE_FIELDS = ("data:", "event:", "id:", "retry:", ":")
 _KEYS = {"requestbody": "request_body", "responsebody": "response_body", "responseheaders": "response_headers",
          "statuscode": "status", "requesturi": "url", "requestmethod": "method"}  # fmt: skip
+_OF_THE_LINE = {"content-encoding", "content-length", "transfer-encoding"}  # of what a HAR has unpacked
 _STATUS = {"insufficient_quota": 429, "rate_limit_exceeded": 429, "invalid_api_key": 401, "model_not_found": 404}
 
 
@@ -58,11 +59,21 @@ def read(paths: Iterable[Path]) -> Iterator[Exchange | Unreadable]:
         if path.is_dir():
             found = [p for p in sorted(path.rglob("*")) if p.is_file() and p.name.endswith(_ENDINGS)]
             if not found:
-                yield Unreadable(str(path), 0, "the folder holds no recording (.jsonl, .json, .chunks.txt)")
+                yield Unreadable(str(path), 0, "the folder holds no recording (.jsonl, .json, .har, .chunks.txt)")
             for inner in found:
                 yield from _file(inner)
         else:
             yield from _file(path)
+
+
+def why_nothing(path: Path) -> str:
+    """Why `path` holds no exchange at all; "" when it holds one."""
+    why = ""
+    for found in read([path]):
+        if isinstance(found, Exchange):
+            return ""
+        why = why or found.why
+    return why or "it is empty"
 
 
 def _file(path: Path) -> Iterator[Exchange | Unreadable]:
@@ -71,7 +82,14 @@ def _file(path: Path) -> Iterator[Exchange | Unreadable]:
     except OSError as error:
         yield Unreadable(str(path), 0, error.strerror or str(error))
         return
-    text = (zlib.decompress(data, 47) if data[:2] == b"\x1f\x8b" else data).decode("utf-8-sig", "replace")
+    try:
+        text = (zlib.decompress(data, 47) if data[:2] == b"\x1f\x8b" else data).decode("utf-8-sig", "replace")
+    except zlib.error as error:
+        yield Unreadable(str(path), 0, f"damaged gzip ({error})")
+        return
+    if not text.strip():
+        yield Unreadable(str(path), 0, "it is empty")
+        return
     if path.name.endswith(".chunks.txt") or text.lstrip().startswith(_SSE_FIELDS):
         yield _stream(path, text)
     elif (whole := _json(text)) is not None:
@@ -88,8 +106,17 @@ def _lines(path: Path, text: str) -> Iterator[Exchange | Unreadable]:
 
 
 def _whole(path: Path, value: Any, text: str) -> Iterator[Exchange | Unreadable]:
-    """A file that is one JSON value: a list of exchanges, a list of a stream's events, or one response."""
-    if _is_exchange(value):
+    """A file that is one JSON value: a HAR, a list of exchanges, a list of a stream's events, or one response."""
+    entries = _entries(value)
+    if entries is not None:
+        for number, entry in enumerate(entries, 1):
+            told = {"source": "har", "file": str(path), "i": number - 1, **entry} if isinstance(entry, dict) else entry
+            yield _exchange(path, number, told)
+        if not entries:
+            yield Unreadable(str(path), 0, "a HAR with no entries")
+    elif not isinstance(value, dict | list):
+        yield Unreadable(str(path), 1, "no recording: neither an object nor a list")
+    elif _is_exchange(value):
         yield _exchange(path, 1, value)
     elif isinstance(value, list) and any(_is_exchange(v) for v in value):
         for number, item in enumerate(value, 1):
@@ -98,6 +125,13 @@ def _whole(path: Path, value: Any, text: str) -> Iterator[Exchange | Unreadable]
         yield _stream(path, "\n".join(json.dumps(v) for v in value))
     else:
         yield _alone(path, text, False, _status_of(value))
+
+
+def _entries(value: Any) -> list[Any] | None:
+    """The entries of a HAR, which browsers and proxies write."""
+    log = value.get("log") if isinstance(value, dict) else None
+    entries = log.get("entries") if isinstance(log, dict) else None
+    return entries if isinstance(entries, list) else None
 
 
 def _stream(path: Path, text: str) -> Exchange:
@@ -131,7 +165,9 @@ def _exchange(path: Path, line: int, value: Any) -> Exchange | Unreadable:
 def _made(path: Path, line: int, value: Any) -> Exchange | Unreadable:
     if not isinstance(value, dict) or not _is_exchange(value):
         return Unreadable(str(path), line, "no exchange: there is no response_body")
-    entry = _flat(value)
+    if why := _bare(value):
+        return Unreadable(str(path), line, why)
+    entry = _flat(_unfolded(value))
     if not isinstance(body := _body(entry.get("response_body")), str):
         return Unreadable(str(path), line, body.why)
     whole_path = str(entry.get("path") or entry.get("url") or entry.get("uri") or "")
@@ -158,6 +194,40 @@ def _made(path: Path, line: int, value: Any) -> Exchange | Unreadable:
         body,
         sse,
     )
+
+
+def _content(value: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The response's content where `value` is an entry of a HAR."""
+    response = value.get("response")
+    content = response.get("content") if isinstance(response, dict) and "body" not in response else None
+    return content if isinstance(content, dict) else None
+
+
+def _bare(value: Mapping[str, Any]) -> str:
+    """Why an entry of a HAR holds no answer, if so."""
+    content = _content(value)
+    if content is None or content.get("text"):
+        return ""
+    if not value["response"].get("status"):
+        return "there was no response"
+    return "the HAR was saved without the response's content" if (_number(content.get("size")) or 0) > 0 else ""
+
+
+def _unfolded(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An entry of a HAR with its bodies where they are looked for; anything else as it is."""
+    content = _content(value)
+    if content is None:
+        return value
+    text = str(content.get("text") or "")
+    if content.get("encoding") == "base64":
+        data = base64.b64decode(text)
+        text = data.decode("latin-1" if data[:2] == b"\x1f\x8b" else "utf-8-sig", "replace")
+    headers = {k: v for k, v in _headers(value["response"].get("headers")).items() if k not in _OF_THE_LINE}
+    request = value.get("request")
+    asked = dict(request) if isinstance(request, dict) else {}
+    posted = asked.get("postData")
+    asked["body"] = posted.get("text") if isinstance(posted, dict) else None
+    return {**value, "request": asked, "response": {**value["response"], "body": text, "headers": headers}}
 
 
 def _flat(value: Mapping[str, Any]) -> dict[str, Any]:
