@@ -78,7 +78,8 @@ def _card(
                 st.markdown(f"**{marks.plain(info.label)}**{model}", width="content")
                 for tag in tags:
                     st.badge(tag, color="blue")
-                _key_badge(info, row)
+                if row is None:
+                    _key_badge(info, row)
             with st.container(horizontal=True, width="content", gap="xsmall", vertical_alignment="center", wrap=False):
                 pressed = st.button(
                     "Test", icon=":material/network_check:", key=f"test_{info.name}", disabled=not info.ready,
@@ -89,7 +90,9 @@ def _card(
         if row is not None and wires is not None:
             note = f" \u00b7 :orange[{marks.plain(row.note)}]" if row.note else ""
             where = f"{wires.get(row.draft.wire, row.draft.wire)} \u00b7 {row.host}"
-            st.markdown(f":gray[:small[{marks.plain(where)}{note}]]")
+            with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+                st.markdown(f":gray[:small[{marks.plain(where)}{note}]]", width="content")
+                _key_badge(info, row)
         if pressed:
             with st.spinner(f"Asking {info.label}", show_time=True):
                 st.session_state[f"_test_{info.name}"] = coach.test_backend(actor, info.name)

@@ -98,8 +98,10 @@ def test_a_model_typed_without_enter_is_saved(keyed: App, page: Page, api: FakeA
     dialog = page.get_by_role("dialog")
     dialog.get_by_role("textbox", name="Name").fill("typed")
     dialog.get_by_role("textbox", name="Address").fill(api.url)
-    wires = [b.bounding_box() for b in dialog.locator('[data-testid="stButtonGroup"] button').all()]
-    assert len(wires) == 3 and len({box["y"] for box in wires if box}) == 1, "the protocols stand in one line"
+    protocols = dialog.locator('[data-testid="stButtonGroup"] button')
+    expect(protocols).to_have_count(3)
+    wires = [b.bounding_box() for b in protocols.all()]
+    assert len({box["y"] for box in wires if box}) == 1, "the protocols stand in one line"
     dialog.get_by_role("textbox", name="Model").fill("large-v3")
     dialog.get_by_role("button", name="Save").locator("visible=true").click()
     expect(dialog).to_have_count(0)
