@@ -47,7 +47,8 @@ class Request:
     `passages[i]` is cited as [i + 1]. `resume_from` is the partial answer to go on from, or "".
     `provider_state` is what this backend yielded in `done.ids` for the message before, or None.
     `stores` are hosted vector stores that the API searches itself; then `context` holds no passages.
-    `schema` is the JSON Schema that the answer must follow. Timeouts are seconds.
+    `schema` is the JSON Schema that the answer must follow. Timeouts are seconds. `trial`: nobody will go on
+    from it, so a conversation and an assistant that are made for it at the API are deleted again.
 
     `parameters` may hold temperature, top_p, max_output_tokens, reasoning_effort; `state`, how a
     conversation is kept at the API (previous_response, conversation or stateless); `background`, whether
@@ -71,6 +72,7 @@ class Request:
     first_token_timeout: float = 25.0
     token_timeout: float = 30.0
     total_timeout: float = 180.0
+    trial: bool = False
 
 
 @dataclass(frozen=True, slots=True)

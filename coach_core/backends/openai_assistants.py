@@ -48,6 +48,7 @@ log = logging.getLogger(__name__)
 Raw = Mapping[str, Any]
 _REMEMBERED = 512
 _EXPIRES = 600.0  # seconds that a run waits for its tools
+_DELETING = 2.0  # seconds for each thing that a test leaves
 _REFUSES = frozenset({400, 404, 409, 410, 422})
 _MEND = "Choose Responses or Chat Completions, or give the base URL of a compatible server."
 _NO_MORE = "This tool cannot be called in this answer. Answer with what you know already."
@@ -77,6 +78,8 @@ class _Asked:
     assistant: str = ""
     retries: int = 0
     request_id: str = ""
+    threads: list[str] = field(default_factory=list[str])
+    assistants: list[Assistant] = field(default_factory=list[Assistant])
 
 
 class OpenAIAssistants(Threads):
@@ -121,6 +124,26 @@ class OpenAIAssistants(Threads):
         watch.look()
         self._sweep()
         asked = _Asked(request, watch, said)
+        try:
+            yield from self._round(asked)
+        finally:
+            if request.trial:
+                self._leave_nothing(asked)
+
+    def _leave_nothing(self, asked: _Asked) -> None:
+        """Delete what was made for this question: at best, and without waiting long."""
+        for assistant in asked.assistants:
+            self.forget(assistant)
+        made = [f"/threads/{t}" for t in asked.threads]
+        for path in made + [f"/assistants/{a.id}" for a in asked.assistants if a.key]:
+            try:
+                self.call("delete", path, timeout=_DELETING, once=True)
+            except Exception as error:  # the server may know no deletion, or may not answer any more
+                log.info("what a test made was not deleted at the server: %s", type(error).__name__)
+                return
+
+    def _round(self, asked: _Asked) -> Iterator[Event]:
+        request = asked.request
         results = _results(request)
         waiting = self._run_of(request, results)
         if waiting is not None:
@@ -141,6 +164,7 @@ class OpenAIAssistants(Threads):
             assistant: Assistant | None = None
             try:
                 assistant = self.assistant(request, watch, own=own)
+                asked.assistants.append(assistant)
                 reply = self._start(asked, assistant, known)
                 break
             except Lost as gone:
@@ -168,6 +192,7 @@ class OpenAIAssistants(Threads):
     def _ask_in(self, asked: _Asked, known: str) -> None:
         thread = ""
         for thread in self.told(asked.request, known, asked.watch):
+            asked.threads.append(thread)
             with self._gate:
                 self._spent[thread] = None
                 while len(self._spent) > _REMEMBERED:

@@ -69,6 +69,7 @@ def call(
         first_token_timeout=patience,
         token_timeout=BETWEEN,
         total_timeout=most,
+        trial=True,
     )
     began = time.perf_counter()
     heard = _Heard(began)
@@ -112,6 +113,7 @@ class _Heard:
         self._texts: list[str] = []
         self.first: float | None = None
         self.done: Event | None = None
+        self.took = 0.0
 
     def take(self, event: Event) -> None:
         if event.kind in {"text", "reasoning"} and self.first is None:
@@ -119,11 +121,11 @@ class _Heard:
         if event.kind == "text":
             self._texts.append(event.text)
         elif event.kind == "done":
-            self.done = event
+            self.done, self.took = event, _since(self._began)
 
     def trial(self, name: str, model: str) -> Trial:
         assert self.done is not None
-        text, took, usage = " ".join("".join(self._texts).split()), _since(self._began), self.done.usage
+        text, took, usage = " ".join("".join(self._texts).split()), self.took, self.done.usage
         said = f"says “{text[:80]}{'…' if len(text) > 80 else ''}”" if text else "answers"
         facts = [said, f"{seconds(took)} in all" if self.first is None else f"first word after {seconds(self.first)}"]
         if self.first is not None:

@@ -80,6 +80,9 @@ class FakeAssistants(FakeApi):
                 return _json(self.assistants[name])
             case "GET", ["assistants"]:
                 return _list(list(self.assistants.values()))
+            case "DELETE", ["assistants" | "threads" as kind, name]:
+                kept = self.assistants if kind == "assistants" else self.threads
+                return _json({"id": name, "deleted": kept.pop(name, None) is not None})
             case "POST", ["files"]:
                 return self._made("file", self.files, seen.body["form"])
             case "POST", ["threads"]:

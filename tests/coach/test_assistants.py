@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from coach_core.coach import Coach
+from coach_core.errors import BadSetting
 from coach_core.types import EndpointDraft, Event, PersonaDraft, Thread
-from tests.backends.fake_api import FakeApi
+from tests.backends.fake_api import FakeApi, json_reply
 from tests.backends.fake_assistants import FakeAssistants, a_run, cites, delta, stream, waits
 from tests.coach.api import chat, told
 
@@ -134,6 +135,40 @@ def test_a_row_that_points_at_the_vendors_cloud_says_what_to_choose(make_coach: 
     url = "https://me.openai.azure.com/openai/v1"
     coach.save_endpoint(me, EndpointDraft("old", url, "openai_assistants", model="m1"))
     thread = coach.new_thread(me, coach.persona(me, "general").id, backend="old")
-    turn = coach.start(me, thread.id, "Hello?")
-    end = [e for e in coach.tail(me, turn.id) if e][-1]
-    assert end.error == "api_switched_off" and "Chat Completions" in end.text
+    with pytest.raises(BadSetting, match=r"switched the Assistants API off .* Choose Responses or Chat Completions"):
+        coach.start(me, thread.id, "Hello?")
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_a_live_test_leaves_nothing_there(make_coach: Maker, api: FakeAssistants, saved: bool) -> None:
+    coach = make_coach(backend="extractive")
+    me, row = coach.owner(), EndpointDraft("own", api.url, "openai_assistants", model="m1")
+    for _ in range(2):
+        if saved:
+            if not coach.endpoints(me):
+                coach.save_endpoint(me, row)
+            found = coach.test_backend(me, "own")
+        else:
+            found = coach.test_endpoint(me, row)
+        assert found.state == "ok" and found.text == "Sleep well."
+        assert api.threads == api.assistants == {}
+    assert len(api.asked("POST /v1/threads$")) == 2
+
+
+def test_a_live_test_that_fails_leaves_nothing_either(make_coach: Maker, api: FakeAssistants) -> None:
+    coach = make_coach(backend="extractive")
+    api.once("POST .*/runs", *[json_reply(400, '{"error": {"message": "no such model"}}')] * 3)
+    found = coach.test_endpoint(coach.owner(), EndpointDraft("own", api.url, "openai_assistants", model="m1"))
+    assert found.error == "bad_request" and api.asked("DELETE") and api.threads == api.assistants == {}
+
+
+def test_a_server_that_deletes_nothing_passes_its_test_all_the_same(make_coach: Maker, api: FakeAssistants) -> None:
+    coach = make_coach(backend="extractive")
+    api.once("DELETE", json_reply(500, '{"error": {"message": "no"}}'))
+    found = coach.test_endpoint(coach.owner(), EndpointDraft("own", api.url, "openai_assistants", model="m1"))
+    assert found.state == "ok" and len(api.asked("DELETE")) == 1
+
+
+def test_a_turn_keeps_its_thread_and_assistant(talk: Talk) -> None:
+    talk.ask("How?")
+    assert len(talk.api.threads) == len(talk.api.assistants) == 1 and not talk.api.asked("DELETE")
