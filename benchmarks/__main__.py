@@ -9,6 +9,7 @@ from importlib import import_module
 BENCHMARKS = {
     "adapters": "what an adapter costs per chunk of a stream, beside the bare SDK",
     "answers": "whether questions find their passages, and answers cite them",
+    "documents": "how much of a document's text is read, beside what others read of it",
     "retrieval": "how well search ranks, on judged collections in the shape of BEIR",
     "turn": "what a turn costs beside the model",
 }

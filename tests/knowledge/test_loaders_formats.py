@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import stat
 import zipfile
 from datetime import date
@@ -11,6 +12,7 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
+import docx
 import openpyxl
 import pptx
 import pytest
@@ -370,3 +372,52 @@ def test_each_picture_of_a_fax_is_a_page(tesseract: Path) -> None:
     loaded = load(picture("TIFF", 3), "fax.tif")
     assert loaded.pages == 3
     assert [b.page for b in loaded.blocks] == [1, 1, 2, 2, 3, 3]
+
+
+W = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+
+
+def word(body: str, strict: bool = False) -> bytes:
+    made: Any = docx.Document()
+    data = saved(made)
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members: dict[str, bytes | str] = {n: archive.read(n) for n in archive.namelist()}
+    members["word/document.xml"] = (
+        f'<w:document xmlns:w="{W}" xmlns:m="http://schemas.openxmlformats.org/officeDocument/2006/math" '
+        'xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006">'
+        f"<w:body>{body}</w:body></w:document>"
+    )
+    if strict:
+        for name, content in members.items():
+            if name.endswith((".xml", ".rels")):
+                text = content if isinstance(content, str) else content.decode()
+                names = r"http://schemas.openxmlformats.org/(wordprocessingml|officeDocument|drawingml)/2006"
+                members[name] = re.sub(names, r"http://purl.oclc.org/ooxml/\1", text)
+    return packed(members)
+
+
+def par(text: str) -> str:
+    return f"<w:p><w:r><w:t>{text}</w:t></w:r></w:p>"
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_word_text_is_found_wherever_it_stands(strict: bool) -> None:
+    box = f"<w:txbxContent>{par('In a box')}</w:txbxContent>"
+    body = (
+        f"<w:sdt><w:sdtContent>{par('In a control')}</w:sdtContent></w:sdt>"
+        f"<w:p><w:r><w:t>Beside</w:t><mc:AlternateContent><mc:Choice>{box}</mc:Choice><mc:Fallback>{box}"
+        "</mc:Fallback></mc:AlternateContent></w:r></w:p>"
+        "<w:p><w:r><w:t>Area</w:t></w:r><m:oMath><m:r><m:t>r</m:t></m:r></m:oMath></w:p>"
+        "<w:p><w:del><w:r><w:delText>gone</w:delText></w:r></w:del><w:ins><w:r><w:t>Added</w:t></w:r></w:ins></w:p>"
+        f"<w:tbl><w:tr><w:tc><w:tcPr><w:vMerge w:val='restart'/></w:tcPr>{par('Day')}</w:tc><w:tc><w:tbl><w:tr><w:tc>"
+        f"{par('Inner')}</w:tc></w:tr></w:tbl>{par('1')}</w:tc></w:tr><w:tr><w:tc><w:tcPr><w:vMerge/></w:tcPr><w:p/>"
+        f"</w:tc><w:tc>{par('2')}</w:tc></w:tr></w:tbl>"
+    )
+    assert [b.text for b in load(word(body, strict), "x.docx").blocks] == [
+        "In a control",
+        "Beside",
+        "In a box",
+        "Area r",
+        "Added",
+        "Day | Inner 1\nDay | 2",
+    ]
