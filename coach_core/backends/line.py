@@ -36,7 +36,8 @@ class Cancelled(Exception):
 @dataclass(slots=True)
 class Watch:
     """The clock of one stream: first token, then between tokens, and the whole. `sent` counts the requests
-    for it up to the one that was taken, `served` is the model that the server says answers."""
+    for it up to the one that was taken, `served` is the model that the server says answers.
+    `put_off` counts those since then that wait to be sent again; `aloud`: somebody can be told of such a wait."""
 
     request: Request
     cancel: threading.Event
@@ -44,6 +45,8 @@ class Watch:
     began: float = field(default_factory=time.monotonic)
     sent: int = 0
     taken: int = 0
+    put_off: int = 0
+    aloud: bool = False
     served: str = ""
     _until: float = 0.0
     _why: TimedOut = field(default_factory=TimedOut)

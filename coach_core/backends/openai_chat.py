@@ -33,6 +33,7 @@ from coach_core.backends.items import (
     items_of,
 )
 from coach_core.backends.line import Watch
+from coach_core.backends.retries import aloud
 from coach_core.backends.sdk import Wire, estimate, fault_in, parameters
 from coach_core.errors import Refused, StreamCut
 from coach_core.types import Citation, Event, Part, ToolSpec, Usage
@@ -64,7 +65,7 @@ class OpenAIChat(Wire):
 
     def _answer(self, request: Request, watch: Watch, said: list[str]) -> Iterator[Event]:
         gathered = _Gathered(self.endpoint)
-        reply = self.ask("/chat/completions", self._body(request), watch)
+        reply = yield from aloud(watch, lambda: self.ask("/chat/completions", self._body(request), watch))
         with closing(reply):
             for chunk in reply:
                 fragments = gathered.fragments

@@ -23,6 +23,7 @@ from coach_core.backends import Endpoint, Remotes, Request
 from coach_core.backends.items import GO_ON, Asked, Call, Item, Result, Told, as_text, data_url, is_image, items_of
 from coach_core.backends.line import Cancelled, Watch
 from coach_core.backends.responses_events import ENDED, STARTED, Gathered, usage_of
+from coach_core.backends.retries import aloud
 from coach_core.backends.sdk import Reply, Wire, estimate, parameters
 from coach_core.backends.sdk_errors import mapped
 from coach_core.errors import BackendError, BadRequest, NotAnApi, Refused, StateLost, StreamCut
@@ -78,7 +79,7 @@ class OpenAIResponses(Wire):
         try:
             with closing(self._told(request, plan, watch, said)) as events:
                 for event in events:
-                    begun = True
+                    begun = begun or event.kind != "notice"
                     yield event
             return
         except StateLost as lost:  # some servers say so by status, some in the first event of the stream
@@ -91,7 +92,7 @@ class OpenAIResponses(Wire):
         """One exchange: what the plan tells the server, and the events of its answer."""
         with mapped(self.endpoint):
             plan = self._conversing(request, plan, watch)
-            reply = self._open(request, plan, watch)
+            reply = yield from aloud(watch, lambda: self._open(request, plan, watch))
         gathered = Gathered(self.endpoint, must_find=bool(request.stores))
         with closing(self._frames(reply, request, watch)) as frames:
             for raw in frames:

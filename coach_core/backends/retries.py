@@ -7,10 +7,10 @@ those who were refused together do not come back together. What no waiting mends
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import replace
 from random import uniform
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2
 import openai
@@ -19,9 +19,20 @@ from coach_core.backends import Request, line
 from coach_core.backends.line import Watch
 from coach_core.backends.sdk_errors import used_up
 from coach_core.errors import BackendError, MalformedStream, RateLimited, ServerFailed, StreamCut
+from coach_core.types import Event
 
+_T = TypeVar("_T")
 RETRIES = 2
+LONG = 2.0  # seconds that nobody waits without a word
 _BACKOFF = 0.5  # seconds before the first retry where the server does not say
+
+
+class PutOff(Exception):
+    """It is to be sent again, after so many seconds. Internal: it never leaves a backend."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
 
 
 class Client(openai.OpenAI):
@@ -52,20 +63,40 @@ class Client(openai.OpenAI):
         watch = line.current()
         if watch and response is not None and seconds >= watch.look():
             raise self._make_status_error_from_response(response)  # no use in waiting: say why
+        if watch and watch.aloud and response is not None and seconds > LONG:
+            watch.put_off += 1 + retries_taken
+            raise PutOff(seconds)
         line.pause(seconds)
 
 
-def pause_before(fault: BackendError, watch: Watch) -> bool:
-    """Wait until it is time to ask again; False where what went wrong does not pass, or there is no time."""
+def wait_before(fault: BackendError, watch: Watch) -> float | None:
+    """Seconds until it is time to ask again; None where what went wrong does not pass, or there is no time."""
     if watch.sent > RETRIES or not _passes(fault):
-        return False
+        return None
     told = fault.retry_after
     seconds = _jittered(told) if told else _BACKOFF * 2 ** (watch.sent - 1) * uniform(0.75, 1)
-    if seconds >= watch.look():
-        return False
+    return None if seconds >= watch.look() else seconds
+
+
+def pause(seconds: float, watch: Watch) -> Iterator[Event]:
+    """Wait, and say so before where it takes long."""
+    if seconds > LONG:
+        yield Event("notice", source="wait", text=f"{watch.host} asks to wait {seconds:.0f} s; asking again then.")
     with watch.held():
         line.pause(seconds)
-    return True
+
+
+def aloud(watch: Watch, send: Callable[[], _T]) -> Generator[Event, None, _T]:
+    """What `send` returns; before each long wait to send it again it is said that there is one."""
+    while True:
+        watch.aloud = True
+        try:
+            return send()
+        except PutOff as put_off:
+            seconds = put_off.seconds
+        finally:
+            watch.aloud = False
+        yield from pause(seconds, watch)
 
 
 def anew(request: Request) -> Request:

@@ -26,7 +26,7 @@ from coach_core import tokens
 from coach_core.backends import Endpoint, Remembered, Remotes, Request, line
 from coach_core.backends.frames import MOST, Frames, read_at_most
 from coach_core.backends.line import Cancelled, Watch
-from coach_core.backends.retries import RETRIES, Client, anew, pause_before
+from coach_core.backends.retries import RETRIES, Client, anew, pause, wait_before
 from coach_core.backends.sdk_errors import host_of, mapped, message_of, not_an_api, said, stay_with
 from coach_core.errors import AuthFailed, BackendError, BadSetting, MissingKey, TimedOut, told_alone
 from coach_core.types import Check, Event, Usage
@@ -168,8 +168,10 @@ class Wire(ABC):
                 if begun or watch.sent == before or request.parameters.get("background"):
                     raise
                 watch.begin()
-                if not pause_before(fault, watch):
+                seconds = wait_before(fault, watch)
+                if seconds is None:
                     raise
+                yield from pause(seconds, watch)
                 again += watch.sent - before
                 request = anew(request)
 
@@ -252,7 +254,7 @@ class Wire(ABC):
             else:
                 sent.pop("stream_options", None)
             options: Any = {"timeout": openai.Timeout(watch.look() + 5, connect=_CONNECT), "params": dict(query or {})}
-            options["max_retries"] = max(0, RETRIES - watch.sent)
+            options["max_retries"] = max(0, RETRIES - watch.sent - watch.put_off)
             try:
                 with watch.held():
                     response = self._send(path, sent, options)
@@ -266,8 +268,9 @@ class Wire(ABC):
                     raise
                 learnt += 1
                 continue
-            watch.sent += 1 + _retried(response)
-            return Reply(response, watch, self.endpoint, self.MARKS, learnt)
+            put_off, watch.put_off = watch.put_off, 0
+            watch.sent += 1 + _retried(response) + put_off
+            return Reply(response, watch, self.endpoint, self.MARKS, learnt + put_off)
 
     def follow(self, path: str, watch: Watch, query: Mapping[str, Any]) -> Reply:
         """Read on in a stream that the server keeps: a GET whose answer is one."""

@@ -143,6 +143,61 @@ class TestHowLong:
         assert len(api.requests) <= 2
 
 
+@pytest.mark.parametrize("wire", ["openai_responses", "openai_chat"])
+class TestAloud:
+    """Before a wait that a person notices it is said that there is one."""
+
+    def played(self, wire: str, *replies: Any, **asked: Any) -> tuple[list[Any], int, str]:
+        voice = VOICES[wire]
+        with voice.api(*replies, Reply(all_of(voice))) as api:
+            backend = backend_of(wire, api.url)
+            try:
+                question = request("How?", **{**PATIENCE, "first_token_timeout": 30.0, "total_timeout": 60.0, **asked})
+                return list(backend.stream(question, threading.Event())), len(api.requests), api.url.split("/")[2]
+            finally:
+                backend.close()
+
+    @pytest.mark.parametrize("status", [429, 503])
+    def test_a_long_wait_is_said_before_it(self, wire: str, status: int, waits: list[float]) -> None:
+        events, sent, host = self.played(wire, error_reply(status, "slow down", retry_after="6"))
+        first = events[0]
+        assert (first.kind, first.source) == ("notice", "wait")
+        assert first.text == f"{host} asks to wait {waits[0]:.0f} s; asking again then."
+        assert 6 <= waits[0] <= 7 and (sent, len(waits)) == (2, 1)
+        assert (events[-1].status, events[-1].retries) == ("completed", 1)
+
+    def test_one_that_is_told_within_the_stream_too(self, wire: str, waits: list[float]) -> None:
+        events, sent, host = self.played(wire, told_first(VOICES[wire], "Please try again in 6s."))
+        assert [e.text for e in events if e.kind == "notice"] == [
+            f"{host} asks to wait {waits[0]:.0f} s; asking again then."
+        ]
+        assert sent == 2 and events[-1].retries == 1
+
+    def test_a_short_one_is_not(self, wire: str, waits: list[float]) -> None:
+        events, sent, _ = self.played(wire, error_reply(429, "slow down", retry_after="1"))
+        assert [e for e in events if e.kind == "notice"] == [] and (sent, len(waits)) == (2, 1)
+
+    def test_it_is_not_asked_more_often_for_that(self, wire: str, waits: list[float]) -> None:
+        busy, short = error_reply(429, "slow down", retry_after="6"), error_reply(500, "boom")
+        for refusals in ([busy] * 5, [busy, short, busy, busy], [short, busy, short, busy]):
+            waits.clear()
+            voice = VOICES[wire]
+            with voice.api(*refusals) as api:
+                backend = backend_of(wire, api.url)
+                question = request("How?", **{**PATIENCE, "first_token_timeout": 30.0, "total_timeout": 60.0})
+                played = asked(backend, question)
+                backend.close()
+                assert played.fault is not None and (len(api.requests), len(waits)) == (3, 2)
+
+    def test_a_lost_conversation_is_told_anew_behind_it(self, wire: str, waits: list[float]) -> None:
+        lost = error_reply(404, "Previous response not found.", "previous_response_not_found")
+        given = {"provider_state": {"response_id": "resp_0"}} if wire == "openai_responses" else {}
+        replies = [error_reply(429, "slow down", retry_after="6"), *([lost] if given else [])]
+        events, sent, _ = self.played(wire, *replies, **given)
+        assert [e.source for e in events if e.kind == "notice"] == ["wait", *(["state"] if given else [])]
+        assert events[-1].status == "completed" and sent == len(replies) + 1
+
+
 #: Whatever httpx2 can raise on the way: what it is called here, and how often it is tried before the answer.
 LINE: dict[str, tuple[str, int]] = {
     "ConnectError": ("unreachable", 3),
