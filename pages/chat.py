@@ -22,7 +22,10 @@ from pages import _acts, _draw
 
 LOOK_EVERY = 5.0  # seconds
 REASONS = ("Wrong", "Not what I asked", "No good source", "Too long", "Unclear")
-FILE_TYPES = ["pdf", "docx", "md", "txt", "html", "htm", "csv", "png", "jpg", "jpeg", "webp"]
+FILE_TYPES = [
+    "pdf", "docx", "pptx", "xlsx", "epub", "md", "txt", "html", "htm", "csv", "json", "jsonl", "eml", "zip",
+    "png", "jpg", "jpeg", "webp",
+]  # fmt: skip
 _STATE = {
     "interrupted": "Interrupted. What had arrived is kept.",
     "cancelled": "Stopped.",

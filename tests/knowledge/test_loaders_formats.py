@@ -421,3 +421,29 @@ def test_word_text_is_found_wherever_it_stands(strict: bool) -> None:
         "Added",
         "Day | Inner 1\nDay | 2",
     ]
+
+
+def test_lists_and_headings_of_word_bear_their_numbers() -> None:
+    made: Any = docx.Document()
+    for text, style in (
+        ("walk", "List Number"),
+        ("rest", "List Number"),
+        ("inner", "List Bullet"),
+        ("eat", "List Number"),
+    ):
+        made.add_paragraph(text, style=style)
+    made.add_paragraph("Between.")
+    made.add_paragraph("sleep", style="List Number")
+    texts = [b.text for b in load(saved(made), "x.docx").blocks]
+    assert texts == ["1. walk\n2. rest\n- inner\n3. eat", "Between.", "4. sleep"]
+
+
+def test_lists_of_a_page_bear_their_numbers() -> None:
+    page = b"<p>Do</p><ol start=3><li>walk<ul><li>far</ul><li>rest<ol><li>long</ol></ol><ul><li>eat</ul>"
+    texts = [b.text for b in load(b"<html><body>" + page, "x.html").blocks]
+    assert texts == ["Do", "3. walk\n- far\n4. rest\n1. long", "- eat"]
+
+
+def test_a_page_that_is_all_menu_is_not_lost() -> None:
+    page = b"<html><body><ul class=nav><li><a href=/>Tides</a><li><a href=/b>Moons of spring</a></ul></body></html>"
+    assert [b.text for b in load(page, "x.html").blocks] == ["- Tides\n- Moons of spring"]

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from coach_core.knowledge.loaders import Loaded, archive, titled
+from coach_core.knowledge.loaders.docx_numbers import Numbers
 from coach_core.knowledge.loaders.outline import Outline
 
 _HEADING = re.compile(r"heading (\d)", re.I)
@@ -46,6 +47,7 @@ class _Reader:
         self.title = ""
         self._document = document
         self._items: list[str] = []
+        self._numbers = Numbers(document)
 
     def read(self, node: Any, depth: int = 0) -> None:
         if depth > _DEPTH:
@@ -81,15 +83,16 @@ class _Reader:
 
     def _tell(self, item: Any, text: str) -> None:
         style = _style(item)
+        mark = self._numbers.mark(item)
         if heading := _HEADING.match(style):
             self.close()
-            self.outline.heading(int(heading.group(1)), text)
+            self.outline.heading(int(heading.group(1)), f"{mark} {text}" if mark and mark != "-" else text)
         elif style == "title":
             self.close()
             self.title = self.title or text
             self.outline.add(text)
-        elif style.startswith("list") or (item._p.pPr is not None and item._p.pPr.numPr is not None):
-            self._items.append(f"- {text}")
+        elif mark is not None or style.startswith("list"):
+            self._items.append(f"{mark or '-'} {text}")
         else:
             self.close()
             self.outline.add(text)

@@ -33,6 +33,7 @@ _BLOCKS = frozenset(_BLOCK_TAGS.split())
 #: tags that XHTML may write <so/> and that HTML would leave open to the end of the page
 _EMPTY_PAIR = re.compile(r"<(title|script|style|a|i|b|em|span|div|p|td|th|section|iframe|textarea)(\s[^<>]*)?/>", re.I)
 _CHARSET = re.compile(rb"""charset=["']?\s*([\w-]+)""", re.I)
+_MARK_ALONE = re.compile(r"-|\d+\.")
 _SPACES = re.compile(r"[ \t\n\r\f\v\u00a0]+")
 
 
@@ -53,6 +54,8 @@ def load(data: bytes, name: str, *, book: bool = False) -> Loaded:
     reader = _Reader()
     if tree.body is not None:
         reader.read(tree.body)
+    if not book and not reader.outline.blocks:  # a page of nothing but what looks like a menu is that
+        return load(data, name, book=True)
     heading = tree.css_first("h1")
     named = titled(title.text()) if title else ""
     return Loaded(named or (_tidy(heading.text()) if heading else ""), tuple(reader.outline.blocks))
@@ -127,14 +130,20 @@ class _Reader:
         self._run: list[str] = []
         self._list: list[str] | None = None
         self._row: list[str] | None = None
+        self._numbers: list[int | None] = []  # of the next item of each open list, None in one of bullets
 
     def read(self, node: Any, depth: int = 0) -> None:
         if depth > 400:
             raise RecursionError
+        if listed := node.tag in ("ol", "ul"):
+            start = node.attributes.get("start") or "1"
+            self._numbers.append((int(start) if start.isdecimal() and len(start) < 9 else 1) if node.tag == "ol" else None)
         child = node.child
         while child is not None:
             self._visit(child, depth)
             child = child.next
+        if listed:
+            self._numbers.pop()
         if node.tag in ("body", "html"):
             self._flush()
 
@@ -169,16 +178,23 @@ class _Reader:
         elif tag in _BLOCKS:
             self._flush()
             if tag == "li":
-                self._run.append("- ")
+                self._run.append(self._mark())
             self.read(node, depth + 1)
             self._flush()
         elif not tag.startswith(("-", "_", "!")):
             self.read(node, depth + 1)
 
+    def _mark(self) -> str:
+        number = self._numbers[-1] if self._numbers else None
+        if number is None:
+            return "- "
+        self._numbers[-1] = number + 1
+        return f"{number}. "
+
     def _flush(self) -> None:
         said, self._run = "".join(self._run), []
         said = "\n".join(line for part in said.split("\x00") if (line := _tidy(part)))
-        if said and said != "-":
+        if said and not _MARK_ALONE.fullmatch(said):
             self._put(said)
 
     def _put(self, text: str) -> None:
