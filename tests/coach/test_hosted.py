@@ -530,7 +530,7 @@ def test_a_document_that_fails_is_told_and_tried_again_later_while_the_others_go
 
 
 @pytest.mark.parametrize(
-    ("status", "sentence"), [(401, "refused the key"), (500, "error of its own"), (429, "asks to wait")]
+    ("status", "sentence"), [(401, "wants a key"), (500, "error of its own"), (429, "asks to wait")]
 )
 def test_an_endpoint_that_fails_is_told_and_left_in_peace_for_a_while(world: World, status: int, sentence: str) -> None:
     world.api.trouble = lambda *_: status

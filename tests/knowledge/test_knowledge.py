@@ -315,9 +315,7 @@ def test_a_second_model_sees_english_documents_and_questions(db: Database, embed
     assert knowledge.warm(10)
     home = knowledge.create_collection("Health")
     knowledge.add(home.id, "sleep.md", SLEEP)
-    knowledge.add(
-        home.id, "schlaf.txt", b"Die meisten Menschen brauchen etwa acht Stunden Schlaf in der Nacht."
-    )
+    knowledge.add(home.id, "schlaf.txt", b"Die meisten Menschen brauchen etwa acht Stunden Schlaf in der Nacht.")
     embed(knowledge)
     assert knowledge.pending() == (2, 2)
     with db.read() as connection:

@@ -22,6 +22,8 @@ from PIL import Image
 from pptx.chart.data import CategoryChartData
 from pptx.enum.chart import XL_CHART_TYPE
 from pptx.util import Inches
+from reportlab.lib.utils import ImageReader
+from reportlab.pdfgen.canvas import Canvas
 
 from coach_core import errors
 from coach_core.knowledge.loaders import Block, load, safe_name
@@ -447,3 +449,16 @@ def test_lists_of_a_page_bear_their_numbers() -> None:
 def test_a_page_that_is_all_menu_is_not_lost() -> None:
     page = b"<html><body><ul class=nav><li><a href=/>Tides</a><li><a href=/b>Moons of spring</a></ul></body></html>"
     assert [b.text for b in load(page, "x.html").blocks] == ["- Tides\n- Moons of spring"]
+
+
+def test_a_scanned_page_is_read_where_it_stands(tesseract: Path) -> None:
+    out = io.BytesIO()
+    canvas = Canvas(out)
+    canvas.drawString(60, 700, "Typed words.")
+    canvas.showPage()
+    canvas.drawImage(ImageReader(io.BytesIO(picture())), 0, 0, 300, 100)
+    canvas.showPage()
+    canvas.showPage()  # an empty page is no scan
+    canvas.save()
+    said = [(b.page, b.text) for b in load(out.getvalue(), "x.pdf").blocks]
+    assert said == [(1, "Typed words."), (2, "Languages eng+deu walk"), (2, "daily")]

@@ -429,7 +429,9 @@ class FakeCoach:
     def picture(self, persona: Persona) -> bytes | None:
         return self.bytes[persona.draft.picture_id] if persona.draft.picture_id else None
 
-    def hosted_state(self, actor: Actor, persona_id: UUID | None, draft: PersonaDraft | None = None) -> HostedState:
+    def hosted_state(
+        self, actor: Actor, persona_id: UUID | None, draft: PersonaDraft | None = None, *, backend: str = ""
+    ) -> HostedState:
         require(actor, "knowledge.read")
         if draft is None or draft.parameters.get("search") != "hosted":
             return self.hosted

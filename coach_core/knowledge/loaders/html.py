@@ -137,7 +137,9 @@ class _Reader:
             raise RecursionError
         if listed := node.tag in ("ol", "ul"):
             start = node.attributes.get("start") or "1"
-            self._numbers.append((int(start) if start.isdecimal() and len(start) < 9 else 1) if node.tag == "ol" else None)
+            self._numbers.append(
+                (int(start) if start.isdecimal() and len(start) < 9 else 1) if node.tag == "ol" else None
+            )
         child = node.child
         while child is not None:
             self._visit(child, depth)

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pypdfium2
+import pypdfium2.raw as pdfium
 
-from coach_core.errors import DamagedFile, EncryptedFile, FileTooLarge
+from coach_core.errors import DamagedFile, EncryptedFile, FileTooLarge, FileTooSlow
 from coach_core.knowledge.loaders import SEPARATOR, Block, Loaded, layout
 
 _gate = threading.Lock()
@@ -28,6 +30,9 @@ _ENDS = re.compile(r"[.!?:;。！？؟»”\"’)]$")
 _SENTENCE = re.compile(r".*?[.!?;。！？؟](?=\s|$)")
 _BETWEEN = re.compile(r"[\W_]+")
 _LONGEST_HEADING = 200
+_SCAN_DPI = 200
+_SCAN_DOTS = 4000  # of the longer side
+_SCAN_SECONDS = 90.0
 _REST = 300  # characters of a sentence that may follow a page break
 _BULLET = re.compile(r"^(?:[-*•▪◦‣●○–]|\(?\d{1,2}[.)]|[a-z]\))\s+")
 
@@ -51,6 +56,7 @@ def _read(document: Any) -> Loaded:
     if count > _MOST_PAGES:
         raise FileTooLarge(f"The file has {count:,} pages. Split it into parts of at most {_MOST_PAGES:,}.")
     pages = [_lines(document[i]) for i in range(count)]
+    _read_scans(document, pages)
     title = str(document.get_metadata_dict().get("Title") or "").strip()
     headings = _headings(document, count)
     frame = _frame(pages)
@@ -86,6 +92,30 @@ def _lines(page: Any) -> list[str]:
         page.close()
     text = _HYPHEN.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
     return [" ".join(line.split()) for line in text.split("\n")]
+
+
+def _read_scans(document: Any, pages: list[list[str]]) -> None:
+    """Pages that are pictures of text, by OCR where that is installed; many of them are left, for time is bounded."""
+    from coach_core.knowledge.loaders import image
+
+    scans = [i for i, lines in enumerate(pages) if not any(line.strip() for line in lines)]
+    if not scans or not image.available():
+        return
+    until = time.monotonic() + _SCAN_SECONDS
+    for i in scans:
+        page = document[i]
+        try:
+            if not any(True for _ in page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_IMAGE], max_depth=3)):
+                continue
+            scale = min(_SCAN_DPI / 72, _SCAN_DOTS / max(page.get_width(), page.get_height(), 1))
+            pages[i] = [line for paragraph in image.read(page.render(scale=scale).to_pil()) for line in (paragraph, "")]
+        finally:
+            page.close()
+        if time.monotonic() > until:
+            raise FileTooSlow(
+                f"Reading the scan stopped at page {i + 1} of {len(pages)}: text recognition takes long. "
+                "Split the file, or run text recognition (OCR) on it first."
+            )
 
 
 def _headings(document: Any, count: int) -> dict[int, list[tuple[str, str]]]:
