@@ -15,6 +15,7 @@ from sqlmodel import Field
 
 from coach_core.store.models.base import (
     UUID,
+    Json,
     SQLModel,
     big_field,
     bytes_field,
@@ -147,7 +148,10 @@ for _dialect, _made in WORDS_INDEX.items():
 
 
 class CitationRow(SQLModel, table=True):
-    """The passage behind [number] in one answer, as it was; `verdict` says whether the sentence holds."""
+    """The passage behind [number] in one answer, as it was; `verdict` says whether the sentences that cite it hold.
+
+    `checks` are those sentences: [start, end, support] in the answer's text; None where nothing was checked.
+    """
 
     __tablename__ = "citations"
     __table_args__ = (Index("uq_citations", "message_id", "number", unique=True),)
@@ -172,6 +176,7 @@ class CitationRow(SQLModel, table=True):
     url: str = ""
     external_id: str = ""
     verdict: str = ""
+    checks: list[Any] | None = Field(default=None, sa_type=Json, nullable=True)
     erased_at: datetime | None = maybe_time()
 
 

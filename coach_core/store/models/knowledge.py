@@ -19,7 +19,7 @@ from uuid import UUID
 from sqlalchemy import DDL, BigInteger, Index, Integer, LargeBinary, Text, UniqueConstraint, event
 from sqlmodel import Field, SQLModel
 
-from coach_core.store.models.base import id_field, json_field, maybe_time, time_field
+from coach_core.store.models.base import Json, big_field, id_field, json_field, key_time, maybe_time, ref, time_field
 from coach_core.types import new_id
 
 #: counts up by itself in both databases; in SQLite it is the row id that FTS5 points to
@@ -44,6 +44,8 @@ class CollectionRow(SQLModel, table=True):
 
 
 class DocumentRow(SQLModel, table=True):
+    """`dated_at` is the date that the file gives itself, None where it gives none."""
+
     __tablename__ = "documents"
     __table_args__ = (UniqueConstraint("collection_id", "sha256"),)
 
@@ -60,6 +62,7 @@ class DocumentRow(SQLModel, table=True):
     language: str = ""
     added_by: str = ""
     file_id: UUID | None = None
+    dated_at: datetime | None = maybe_time()
     created_at: datetime = time_field()
     updated_at: datetime = time_field()
 
@@ -129,16 +132,63 @@ class RemovalRow(SQLModel, table=True):
     version_id: UUID
 
 
+class UploadRow(SQLModel, table=True):
+    """A file on its way in; its bytes lie under `path` in the folder of uploads until it is in."""
+
+    __tablename__ = "uploads"
+
+    id: UUID = id_field()
+    collection_id: UUID = ref("collections.id")
+    replaces: UUID | None = None
+    user_id: UUID
+    by: str = ""
+    name: str
+    path: str
+    size: int = big_field()
+    stage: str = Field(index=True)
+    done: int = 0
+    total: int = 0
+    document_id: UUID | None = None
+    duplicate: bool = False
+    error: str = ""
+    attempts: int = 0
+    created_at: datetime = time_field()
+    started_at: datetime | None = maybe_time()
+    ended_at: datetime | None = maybe_time()
+
+
+class DocumentUseRow(SQLModel, table=True):
+    """How many answers were given passages of a document, and how many cited it, on one day."""
+
+    __tablename__ = "document_uses"
+
+    document_id: UUID = Field(primary_key=True)
+    day: datetime = key_time()
+    found: int = 0
+    cited: int = 0
+    last_at: datetime = time_field()
+
+
 class UnansweredRow(SQLModel, table=True):
-    """A question that the documents did not hold, so that an admin knows what to write next."""
+    """A question that the documents did not hold, so that an admin knows what to write next; never who asked.
+
+    `key` joins a question asked again, `verdict` says why it is here, `document_id` what answers it now.
+    """
 
     __tablename__ = "unanswered"
 
     id: UUID = id_field()
+    key: str = Field(default="", index=True)
     text: str = Field(sa_type=Text)
     language: str = ""
     persona_id: UUID | None = None
+    collections: list[str] | None = Field(default=None, sa_type=Json, nullable=True)
+    verdict: str = ""
+    status: str = "open"
+    times: int = 1
+    document_id: UUID | None = None
     created_at: datetime = time_field(index=True)
+    last_at: datetime | None = maybe_time()
 
 
 class HostedStoreRow(SQLModel, table=True):
