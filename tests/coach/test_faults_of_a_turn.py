@@ -143,7 +143,7 @@ def test_cell(fault: Fault, wire: str, world: World) -> None:
         first = wanted.error == "context_too_long"  # of a first question no new thread is shorter
         sentence = FIRST_TOO_LONG if first else wanted.sentence.format(host=url.split("/")[2])
         # a key of an endpoint's own is read whenever it is needed; the table's is the settings' own
-        sentence = sentence.replace("Check OPENAI_API_KEY in .env, then start again.", "Check COACH_KEY_FAULTY in .env.")
+        sentence = sentence.replace("OPENAI_API_KEY in .env, then start again.", "COACH_KEY_FAULTY in .env.")
         assert (end.kind, end.error, end.text) == ("error", wanted.error, sentence)
         assert (record.status, record.error, record.error_text) == ("failed", wanted.error, sentence)
         assert answer.status == "failed"
