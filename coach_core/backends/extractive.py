@@ -2,7 +2,7 @@
 
 Invariant: what a document says is quoted word for word with its [n] behind it, and the same request gives
 the same answer. Words and meaning together say whether the passages answer, come near or have nothing to do
-with the question (`fit.py`): near ones are called that, and the last are not quoted.
+with the question (`search/fit.py`): near ones are called that, and the last are not quoted.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 
 from coach_core.backends import Endpoint, Request
-from coach_core.backends.fit import judge
 from coach_core.backends.phrases import GREETINGS, Phrases, connect, phrases
 from coach_core.backends.sentences import Unit, units
 from coach_core.search import words
+from coach_core.search.fit import judge
 from coach_core.types import Check, Event, Passage, Usage
 
 Score = Callable[[str, Sequence[str]], Sequence[float]]

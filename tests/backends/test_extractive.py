@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from coach_core.backends import Endpoint, build
-from coach_core.backends.fit import UNRELATED, coverage, judge, missing_names
 from coach_core.backends.phrases import _PHRASES, connect, phrases
+from coach_core.search.fit import UNRELATED, coverage, judge, missing_names
 from coach_core.types import Part
 from tests.backends.conftest import message, passage, play, request, text_of
 
