@@ -17,14 +17,13 @@ import streamlit as st
 
 from coach_core.access import allowed, require
 from coach_core.errors import InputError
-from coach_core.types import Actor, Collection, Document, Passage, Persona
+from coach_core.types import Actor, Collection, Document, Persona
 from coach_core.ui import marks, shared, widgets
-from pages import _dialog, _undo, _uploads
+from pages import _dialog, _search, _undo, _uploads
 
 if TYPE_CHECKING:
     from coach_core.coach import Coach
 
-LONG = 420  # characters of a passage shown at first
 LOOK = 1.0  # seconds between two looks while something is on its way
 BUTTON = "documents_open"
 NEXT = "_collection_next"  # the collection to choose in the next run
@@ -100,7 +99,7 @@ def _collection(coach: Coach, actor: Actor, collection: Collection, writes: bool
             st.fragment(_documents, run_every=look, key="documents")(collection, writes)
     if attempt.open:
         with attempt:
-            _search(coach, actor, collection)
+            _search.draw(coach, actor, collection)
 
 
 def _id_of(collection: Collection) -> UUID:
@@ -316,57 +315,6 @@ def _delete_collection(coach: Coach, actor: Actor, collection: Collection, reade
             coach.delete_collection(actor, collection.id)
             _undo.offer("knowledge", f"{marks.plain(collection.name)} deleted.")
             _dialog.close()
-
-
-# -- search -----------------------------------------------------------------------------------------
-
-
-def _search(coach: Coach, actor: Actor, collection: Collection) -> None:
-    here = "This collection alone"
-    personas = {f"As {p.name}": p for p in coach.personas(actor)}
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        text = st.text_input(
-            "Ask as a person would", key="try", bind="query-params", type="search", icon=":material/search:",
-            placeholder="How do I plan my week?", label_visibility="collapsed",
-        )  # fmt: skip
-        scope = st.selectbox("Where", [here, *personas], key="as", label_visibility="collapsed", width=240)
-    if not (text or "").strip():
-        st.caption("The passages that would go with a question, best first, with their places by words and by meaning.")
-        return
-    persona = personas.get(scope)
-    where = list(persona.draft.collections) if persona else [collection.id]
-    found = coach.search(actor, text, collections=where)
-    if not found:
-        with widgets.empty(":material/search_off:", "Nothing fits", "Other words may, or a document that answers it."):
-            pass
-    for number, passage in enumerate(found, 1):
-        _passage(number, passage)
-
-
-def _passage(number: int, passage: Passage) -> None:
-    with st.container(border=True, gap="xsmall"):
-        inside = passage.within
-        place = [f"p. {passage.page}" if passage.page else "", f"row {passage.row}" if passage.row else ""]
-        where = ", ".join(p for p in (passage.title, inside, *place) if p)
-        with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
-            st.markdown(f"**{number}. {marks.plain(where)}**", width="stretch")
-            st.badge(f"fit {passage.score:.2f}", color="blue", help="Words and meaning together; 1 is the best")
-            st.badge(_rank("words", passage.rank_words), color="grey", help=_score("bm25", passage.score_words))
-            st.badge(_rank("meaning", passage.rank_meaning), color="grey", help=_score("cosine", passage.score_meaning))
-        if len(passage.text) <= LONG:
-            st.markdown(marks.plain(passage.text))
-        else:
-            st.markdown(marks.plain(passage.text[:LONG].rsplit(" ", 1)[0]) + " \u2026")
-            with st.expander("The whole passage"):
-                st.markdown(marks.plain(passage.text))
-
-
-def _rank(side: str, rank: int | None) -> str:
-    return f"{side} no. {rank}" if rank else f"{side} \u2013"
-
-
-def _score(name: str, score: float | None) -> str:
-    return f"{name} {score:.3f}" if score is not None else "not found by this side"
 
 
 DIALOGS = {

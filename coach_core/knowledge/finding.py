@@ -1,0 +1,112 @@
+"""The passages that go with a question.
+
+Invariant: a search sees the collections it is given and no other, and never fails because there is no
+embedder (yet): words alone answer then. No two passages of an answer say the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+from uuid import UUID
+
+from coach_core.search import finder, fuse, words
+from coach_core.store import Database, chunks, documents
+from coach_core.types import Passage, clean_text
+
+Ask = Callable[[str, float], list[finder.Asked]]
+_LONGEST_QUESTION = 4000
+_LANGUAGES = 4  # of the documents, in which the words of a question are looked for
+_SAME = 0.85  # of their words in common: two passages that say the same
+
+
+class Finding:
+    """`ask` puts a question to the models that are open within so many seconds."""
+
+    def __init__(self, db: Database, ask: Ask) -> None:
+        self._db = db
+        self._ask = ask
+
+    def find(
+        self,
+        text: str,
+        collections: Sequence[UUID],
+        *,
+        k: int = 8,
+        document_id: UUID | None = None,
+        wait: float = 0.0,
+    ) -> list[Passage]:
+        """The best `k` passages of `collections` (or of one document there), best first.
+
+        `wait` is how many seconds to wait for the embedder while it is being opened.
+        """
+        found = self._ranked(text, collections, k, document_id=document_id, wait=wait)
+        return _distinct(iter(found), k)
+
+    def ranked(self, text: str, collections: Sequence[UUID], by: finder.By = "both") -> list[Passage]:
+        """All candidates of a search by words, by meaning or both, alike ones too; to measure it by."""
+        return self._ranked(text, collections, 4 * finder.CANDIDATES, wait=60.0, by=by)
+
+    def passage(self, chunk_id: UUID) -> Passage | None:
+        """A passage by its id, or None when its document was deleted or replaced."""
+        with self._db.read() as connection:
+            row = chunks.row_of(connection, chunk_id)
+        return _passage(row) if row is not None else None
+
+    def _ranked(
+        self,
+        text: str,
+        collections: Sequence[UUID],
+        k: int,
+        *,
+        document_id: UUID | None = None,
+        wait: float = 0.0,
+        by: finder.By = "both",
+    ) -> list[Passage]:
+        within = list(dict.fromkeys(collections))
+        text = clean_text(text)[:_LONGEST_QUESTION].strip()
+        if not text or not within or k <= 0:
+            return []
+        asked = self._ask(text, wait) if by != "words" else []
+        with self._db.read() as connection:
+            readings = words.query_readings(text, documents.languages(connection, within)[:_LANGUAGES])
+            found = finder.find(connection, readings, asked, within, document_id, by)[: 4 * k + 20]
+            rows = chunks.rows_of(connection, [f.number for f in found], within)
+        return [_passage(rows[f.number], f) for f in found if f.number in rows]
+
+
+def _passage(row: Any, found: fuse.Found | None = None) -> Passage:
+    return Passage(
+        row.id,
+        row.document_id,
+        row.collection_id,
+        row.sha256,
+        row.title,
+        row.text,
+        row.section,
+        row.page,
+        row.row,
+        row.start_char,
+        row.end_char,
+        row.language,
+        found.score if found else 0.0,
+        found.rank_words if found else None,
+        found.rank_meaning if found else None,
+        found.score_words if found else None,
+        found.score_meaning if found else None,
+    )
+
+
+def _distinct(passages: Iterator[Passage], k: int) -> list[Passage]:
+    """The first `k` that do not say the same as one before."""
+    kept: list[Passage] = []
+    told: list[set[str]] = []
+    for passage in passages:
+        these = set(passage.text.split())
+        if any(len(these & those) >= _SAME * len(these | those) for those in told):
+            continue
+        kept.append(passage)
+        told.append(these)
+        if len(kept) == k:
+            break
+    return kept
