@@ -7,11 +7,9 @@ and never fails because there is no embedder (yet): words alone answer then.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -20,21 +18,19 @@ from uuid import UUID
 
 from filelock import FileLock, Timeout
 
-from coach_core.errors import CoachError, InputError
-from coach_core.knowledge import chunk, loaders
+from coach_core.errors import CoachError
+from coach_core.knowledge import chunk
 from coach_core.knowledge.embedding import Lazy
 from coach_core.knowledge.extract import Extractor
-from coach_core.search import e5, english, finder, fuse, meaning, words
+from coach_core.knowledge.finding import Finding
+from coach_core.knowledge.intake import Intake, Progress
+from coach_core.search import e5, english, finder, meaning, words
 from coach_core.search.index import packed
-from coach_core.store import Database, chunks, collections, documents, files
-from coach_core.types import Check, Collection, Document, IngestProgress, Passage, clean_text, new_id, now
+from coach_core.store import Database, chunks, collections, documents
+from coach_core.types import Check, Collection, Document, Passage, now
 
 log = logging.getLogger(__name__)
-Progress = Callable[[IngestProgress], None]
 _EMBED_AT_ONCE = 64
-_LONGEST_QUESTION = 4000
-_LANGUAGES = 4  # of the documents, in which the words of a question are looked for
-_SAME = 0.85  # of their words in common: two passages that say the same
 _SWEEP_AFTER = timedelta(hours=1)  # no ingestion takes longer between its first row and its last
 _REMEMBERED = 2000
 
@@ -53,6 +49,7 @@ class Knowledge:
     ) -> None:
         self._db = db
         self.extractor = Extractor()
+        self._intake = Intake(db, self.extractor, self.document)
         self._home = home or db.home
         self._factory = embedder_factory or partial(meaning.open_embedder, self._home, embedder)
         self._bundled = embedder_factory is None and embedder in ("", "bundled")
@@ -63,6 +60,7 @@ class Knowledge:
         self._english = (
             Lazy(lambda: self._opened(english_factory(), english.LANGUAGES)) if english_factory is not None else None
         )
+        self._finding = Finding(db, self._asked_of)
         self._gate = threading.Lock()
         self._swept = False
         self._vectors: dict[str, Any] = {}  # of sentences that were scored lately
@@ -113,13 +111,13 @@ class Knowledge:
     ) -> Document:
         """Take a file in. The same bytes again give the document there is, with duplicate=True in progress."""
         collections.get(self._db, collection_id)
-        return self._take_in(collection_id, name, source, by, progress, None)
+        return self._intake.take(collection_id, name, source, by, progress)
 
     def replace(
         self, document_id: UUID, name: str, source: Path | bytes, *, by: str = "", progress: Progress | None = None
     ) -> Document:
         """Put a file in a document's place, in one moment: searches find the old one or the new one."""
-        return self._take_in(self.document(document_id).collection_id, name, source, by, progress, document_id)
+        return self._intake.take(self.document(document_id).collection_id, name, source, by, progress, document_id)
 
     def delete(self, document_id: UUID) -> None:
         documents.drop(self._db, document_id)
@@ -140,39 +138,15 @@ class Knowledge:
 
         `wait` is how many seconds to wait for the embedder while it is being opened.
         """
-        found = self._ranked(text, collections, k, document_id=document_id, wait=wait)
-        return _distinct(iter(found), k)
+        return self._finding.find(text, collections, k=k, document_id=document_id, wait=wait)
 
     def ranked(self, text: str, collections: Sequence[UUID], by: finder.By = "both") -> list[Passage]:
         """All candidates of a search by words, by meaning or both, alike ones too; to measure it by."""
-        return self._ranked(text, collections, 4 * finder.CANDIDATES, wait=60.0, by=by)
-
-    def _ranked(
-        self,
-        text: str,
-        collections: Sequence[UUID],
-        k: int,
-        *,
-        document_id: UUID | None = None,
-        wait: float = 0.0,
-        by: finder.By = "both",
-    ) -> list[Passage]:
-        within = list(dict.fromkeys(collections))
-        text = clean_text(text)[:_LONGEST_QUESTION].strip()
-        if not text or not within or k <= 0:
-            return []
-        asked = self._asked_of(text, wait) if by != "words" else []
-        with self._db.read() as connection:
-            readings = words.query_readings(text, documents.languages(connection, within)[:_LANGUAGES])
-            found = finder.find(connection, readings, asked, within, document_id, by)[: 4 * k + 20]
-            rows = chunks.rows_of(connection, [f.number for f in found], within)
-        return [_passage(rows[f.number], f) for f in found if f.number in rows]
+        return self._finding.ranked(text, collections, by)
 
     def passage(self, chunk_id: UUID) -> Passage | None:
         """A passage by its id, or None when its document was deleted or replaced."""
-        with self._db.read() as connection:
-            row = chunks.row_of(connection, chunk_id)
-        return _passage(row) if row is not None else None
+        return self._finding.passage(chunk_id)
 
     def score(self, question: str, texts: Sequence[str]) -> list[float]:
         """How near each of `texts` is to `question` (cosines); [] where there is no embedder."""
@@ -239,7 +213,7 @@ class Knowledge:
                 rows = chunks.unembedded(connection, embedder.name, _EMBED_AT_ONCE, last, languages)
             if not rows:
                 return
-            vectors = packed(embedder.passages([_in_context(r.title, r.section, r.row, r.text) for r in rows]))
+            vectors = packed(embedder.passages([chunk.in_context(r.title, r.section, r.row, r.text) for r in rows]))
             stored = [(r.number, r.version_id, r.collection_id, v) for r, v in zip(rows, vectors, strict=True)]
             self._db.write(lambda c, stored=stored: chunks.add_vectors(c, embedder.name, stored)).result()
             last, done = rows[-1].number, done + len(rows)
@@ -279,169 +253,3 @@ class Knowledge:
         """The name beside the vectors that count; of another embedder it is known once that is open."""
         opened = self._embedder.ready()
         return opened.name if opened is not None else e5.NAME if self._bundled else ""
-
-    # ingestion
-
-    def _take_in(
-        self,
-        collection_id: UUID,
-        name: str,
-        source: Path | bytes,
-        by: str,
-        progress: Progress | None,
-        replaced: UUID | None,
-    ) -> Document:
-        name = loaders.safe_name(name)
-        tell = _Teller(progress, name)
-        tell("reading")
-        data = source.read_bytes() if isinstance(source, Path) else source
-        sha256 = hashlib.sha256(data).hexdigest()
-        there = documents.known(self._db, collection_id, sha256)
-        if there is not None:
-            return self._there(there, replaced, tell)
-        found = self.extractor.read(data, name)
-        loaded, pieces = found.loaded, found.chunks
-        tell("chunking")
-        text, starts = chunk.joined(loaded.blocks)
-        document_id, version_id = replaced or new_id(), new_id()
-        values = {
-            "collection_id": collection_id,
-            "name": name,
-            "title": loaded.title,
-            "media_type": loaded.media_type,
-            "size": len(data),
-            "sha256": sha256,
-            "pages": loaded.pages,
-            "chunks": len(pieces),
-            "language": loaded.language,
-            "added_by": by,
-        }
-        with self._hidden(version_id):
-            marks = chunk.marks(loaded.blocks, starts)
-            documents.hide(self._db, version_id, document_id, collection_id, text, marks)
-            rows = _rows(pieces, text, loaded, version_id, document_id, collection_id)
-            for at in range(0, len(pieces), chunks.BATCH):
-                batch = [row for _, row in zip(range(chunks.BATCH), rows, strict=False)]
-                self._db.write(lambda c, batch=batch: chunks.add(c, version_id, batch)).result()
-                tell("chunking", at + len(batch), len(pieces), document_id)
-            values["file_id"] = files.put(self._db, name, loaded.media_type, data, None).id
-            try:
-                documents.show(self._db, document_id, version_id, values, new=replaced is None)
-            except documents.Known as known:  # another upload of the same bytes was faster
-                documents.sweep(self._db, now(), of=document_id)
-                return self._there(known.document_id, replaced, tell)
-        if replaced is not None:
-            documents.sweep(self._db, now(), of=document_id)
-        tell("ready", len(pieces), len(pieces), document_id)
-        return self.document(document_id)
-
-    def _there(self, document_id: UUID, replaced: UUID | None, tell: _Teller) -> Document:
-        found = self.document(document_id)
-        if replaced is not None and replaced != document_id:
-            raise InputError(f"The collection holds this file already, as {found.name}.")
-        tell("ready", found.chunks, found.chunks, found.id, duplicate=True)
-        return found
-
-    @contextmanager
-    def _hidden(self, version_id: UUID) -> Iterator[None]:
-        """What was written under a version that was never shown is taken away again."""
-        try:
-            yield
-        except BaseException:
-            try:
-                documents.sweep(self._db, now(), only=version_id)
-            except CoachError:
-                log.warning("what a failed file left is cleared later")
-            raise
-
-
-class _Teller:
-    """Tells where a file stands."""
-
-    def __init__(self, progress: Progress | None, name: str) -> None:
-        self._progress, self._name = progress, name
-
-    def __call__(
-        self, stage: Any, done: int = 0, total: int = 0, document_id: UUID | None = None, *, duplicate: bool = False
-    ) -> None:
-        if self._progress is not None:
-            step = IngestProgress(document_id, self._name, stage, done, total, duplicate=duplicate)
-            self._progress(step)
-
-
-def _rows(
-    pieces: Sequence[chunk.Chunk],
-    text: str,
-    loaded: loaders.Loaded,
-    version_id: UUID,
-    document_id: UUID,
-    collection_id: UUID,
-) -> Iterator[dict[str, Any]]:
-    scope = chunks.scope(collection_id, document_id)
-    for position, piece in enumerate(pieces):
-        said = text[piece.start : piece.end]
-        tokens = words.tokenise(_in_context(loaded.title, piece.section, piece.row, said), loaded.language)
-        yield {
-            "id": new_id(),
-            "version_id": version_id,
-            "document_id": document_id,
-            "collection_id": collection_id,
-            "position": position,
-            "text": said,
-            "section": piece.section,
-            "page": piece.page,
-            "row": piece.row,
-            "start_char": piece.start,
-            "end_char": piece.end,
-            "tokens": piece.tokens,
-            "words": tokens,
-            "word_count": tokens.count(" ") + 1 if tokens else 0,
-            "scope": scope,
-        }
-
-
-def _in_context(title: str, section: str, row: int | None, text: str) -> str:
-    """The passage under its headings, as it is embedded and indexed: alone it may not say what it is about."""
-    path = section if row is not None or section.startswith(title) else f"{title}{loaders.SEPARATOR}{section}"
-    heading = path.removesuffix(loaders.SEPARATOR)
-    last = heading.rsplit(loaders.SEPARATOR, 1)[-1]
-    if last and text.startswith(last):  # it stands there already
-        heading = heading[: -len(last)].removesuffix(loaders.SEPARATOR)
-    return f"{heading}\n{text}" if heading else text
-
-
-def _passage(row: Any, found: fuse.Found | None = None) -> Passage:
-    return Passage(
-        row.id,
-        row.document_id,
-        row.collection_id,
-        row.sha256,
-        row.title,
-        row.text,
-        row.section,
-        row.page,
-        row.row,
-        row.start_char,
-        row.end_char,
-        row.language,
-        found.score if found else 0.0,
-        found.rank_words if found else None,
-        found.rank_meaning if found else None,
-        found.score_words if found else None,
-        found.score_meaning if found else None,
-    )
-
-
-def _distinct(passages: Iterator[Passage], k: int) -> list[Passage]:
-    """The first `k` that do not say the same as one before."""
-    kept: list[Passage] = []
-    told: list[set[str]] = []
-    for passage in passages:
-        these = set(passage.text.split())
-        if any(len(these & those) >= _SAME * len(these | those) for those in told):
-            continue
-        kept.append(passage)
-        told.append(these)
-        if len(kept) == k:
-            break
-    return kept

@@ -15,7 +15,7 @@ from typing import cast
 from semchunk.semchunk import chunk as split
 
 from coach_core import tokens
-from coach_core.knowledge.loaders import Block
+from coach_core.knowledge.loaders import SEPARATOR, Block
 
 MOST_TOKENS = 220
 TINY_TOKENS = 60
@@ -139,3 +139,13 @@ def _cut(text: str, size: int, most: int) -> list[tuple[int, int]]:
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
     piece = text[start:end]
     return start + len(piece) - len(piece.lstrip()), end - (len(piece) - len(piece.rstrip()))
+
+
+def in_context(title: str, section: str, row: int | None, text: str) -> str:
+    """The passage under its headings, as it is embedded and indexed: alone it may not say what it is about."""
+    path = section if row is not None or section.startswith(title) else f"{title}{SEPARATOR}{section}"
+    heading = path.removesuffix(SEPARATOR)
+    last = heading.rsplit(SEPARATOR, 1)[-1]
+    if last and text.startswith(last):  # it stands there already
+        heading = heading[: -len(last)].removesuffix(SEPARATOR)
+    return f"{heading}\n{text}" if heading else text
