@@ -213,7 +213,7 @@ def test_another_process_sees_what_is_new_and_what_went(
     assert sorted(p.rank_meaning or 0 for p in other.find("sleep", [home.id])) == [1, 2]
     knowledge.delete(sleep.id)
     assert titles(other, "sleep", home.id) == ["Money"]
-    assert len(other._sides["hashed-words"].index._held[home.id].matrix) == 1
+    assert len(other.embedding.sides["hashed-words"].index._held[home.id].matrix) == 1
     other_db.close()
 
 
