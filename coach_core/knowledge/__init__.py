@@ -7,32 +7,21 @@ and never fails because there is no embedder (yet): words alone answer then.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
-from filelock import FileLock, Timeout
-
-from coach_core.errors import CoachError
-from coach_core.knowledge import chunk
 from coach_core.knowledge.embedding import Embedding
 from coach_core.knowledge.extract import Extractor
 from coach_core.knowledge.finding import Finding
 from coach_core.knowledge.intake import Intake, Progress
-from coach_core.search import e5, english, finder, meaning, words
-from coach_core.search.index import packed
-from coach_core.store import Database, chunks, collections, documents
+from coach_core.search import finder, meaning
+from coach_core.store import Database, collections, documents
 from coach_core.types import Check, Collection, Document, Passage, now
 
-log = logging.getLogger(__name__)
-_EMBED_AT_ONCE = 64
 _SWEEP_AFTER = timedelta(hours=1)  # no ingestion takes longer between its first row and its last
-_REMEMBERED = 2000
 
 
 class Knowledge:
@@ -50,7 +39,7 @@ class Knowledge:
         self._db = db
         self.extractor = Extractor()
         self._intake = Intake(db, self.extractor, self.document)
-                self.embedding = Embedding(db, home or db.home, embedder, embedder_factory, english_factory)
+        self.embedding = Embedding(db, home or db.home, embedder, embedder_factory, english_factory)
         self._finding = Finding(db, self.embedding.asked)
         self._swept = False
 
