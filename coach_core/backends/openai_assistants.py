@@ -18,6 +18,7 @@ from collections import OrderedDict
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -29,6 +30,7 @@ from coach_core.backends.assistants_runs import Call, Gathered
 from coach_core.backends.assistants_threads import Threads, second_store
 from coach_core.backends.items import arguments_of
 from coach_core.backends.line import Watch
+from coach_core.backends.retries import aloud
 from coach_core.backends.sdk import Reply, ToolsRefused, estimate, refuses_tools
 from coach_core.backends.sdk_errors import host_of, said
 from coach_core.backends.vendors import switched_off
@@ -165,7 +167,9 @@ class OpenAIAssistants(Threads):
             try:
                 assistant = self.assistant(request, watch, own=own)
                 asked.assistants.append(assistant)
-                reply = self._start(asked, assistant, known)
+                if not asked.thread:
+                    self._ask_in(asked, known)
+                reply = yield from aloud(watch, partial(self._start, asked, assistant))
                 break
             except Lost as gone:
                 if gone.what in lost:
@@ -181,9 +185,7 @@ class OpenAIAssistants(Threads):
         asked.assistant = assistant.id
         yield from self._read(asked, reply)
 
-    def _start(self, asked: _Asked, assistant: Assistant, known: str) -> Reply:
-        if not asked.thread:
-            self._ask_in(asked, known)
+    def _start(self, asked: _Asked, assistant: Assistant) -> Reply:
         body = self.run_body(asked.request, assistant)
         query = _INCLUDE if asked.request.stores or assistant.given else {}
         path = f"/threads/{asked.thread}/runs"
@@ -214,7 +216,7 @@ class OpenAIAssistants(Threads):
         asked.thread, asked.assistant = waiting.thread, waiting.assistant
         outputs = {p.call_id: p.error or p.text for p in results}
         try:
-            reply = self._submit(asked, waiting.run, outputs)
+            reply = yield from aloud(asked.watch, lambda: self._submit(asked, waiting.run, outputs))
         except openai.APIStatusError as error:
             self.stop(waiting.thread, waiting.run)
             if error.status_code in _REFUSES:
@@ -244,7 +246,7 @@ class OpenAIAssistants(Threads):
                 refused = True  # nothing is on offer any more: it is told so once, and may still answer
                 outputs = {call.call_id: _NO_MORE for call in gathered.calls}
                 gathered.run = {}
-                reply = self._submit(asked, gathered.run_id, outputs)
+                reply = yield from aloud(asked.watch, partial(self._submit, asked, gathered.run_id, outputs))
             if gathered.status == "requires_action":
                 calls = gathered.calls
                 settled = bool(asked.request.tools)

@@ -143,7 +143,7 @@ class TestHowLong:
         assert len(api.requests) <= 2
 
 
-@pytest.mark.parametrize("wire", ["openai_responses", "openai_chat"])
+@pytest.mark.parametrize("wire", ["openai_responses", "openai_chat", "openai_assistants"])
 class TestAloud:
     """Before a wait that a person notices it is said that there is one."""
 
