@@ -82,7 +82,7 @@ def find(
         index = ask.side.index
         index.refresh(connection, within)
         apart = ask.side.apart(ask.vector, within)
-        pool |= dict.fromkeys(index.search(apart, within, CANDIDATES, version))
+        pool |= dict.fromkeys(index.search(apart, within, CANDIDATES, [version] if version else None))
         sides.append((ask, apart))
     seen = [_look(connection, ask, apart, list(pool), within) for ask, apart in sides]
     likeness = fuse.together([s.near for s in seen])

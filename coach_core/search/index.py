@@ -7,7 +7,7 @@ connection sees: what is new since the last generation known is loaded, what wen
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from coach_core.search.vectors import Matrix
-from coach_core.store import chunks, collections
+from coach_core.store import Database, chunks, collections
 
 F32 = NDArray[np.float32]
 
@@ -47,15 +47,31 @@ class Index:
             held = self._of(collection_id)
             if held.generation < now[collection_id]:
                 with held.gate:
-                    self._load(connection, collection_id, held, now[collection_id])
+                    while held.generation < now[collection_id]:
+                        self._load(connection, collection_id, held, now[collection_id])
 
-    def search(self, query: F32, ids: Sequence[UUID], k: int, version_id: UUID | None = None) -> list[int]:
-        """Chunk numbers of the nearest vectors in the collections `ids` (or of one version), nearest first."""
+    def warm(self, db: Database) -> None:
+        """Load all there is, part by part, each part seen by a transaction of its own: at the start of a process."""
+        with db.read() as connection:
+            everything = collections.all_ids(connection)
+        for collection_id in everything:
+            held = self._of(collection_id)
+            with held.gate:
+                while self._load_some(db, collection_id, held):
+                    pass
+
+    def nbytes(self) -> int:
+        """What the matrices hold of memory."""
+        with self._gate:
+            return sum(held.matrix.nbytes for held in self._held.values())
+
+    def search(self, query: F32, ids: Sequence[UUID], k: int, versions: Collection[UUID] | None = None) -> list[int]:
+        """Chunk numbers of the nearest vectors in the collections `ids` (of `versions` alone), nearest first."""
         found: list[tuple[float, int]] = []
         for collection_id in ids:
             held = self._held.get(collection_id)
             if held is not None:
-                numbers, scores = held.matrix.search(query, k, version_id)
+                numbers, scores = held.matrix.search(query, k, versions)
                 found += zip((-scores).tolist(), numbers.tolist(), strict=True)
         return [number for _, number in sorted(found)[:k]]
 
@@ -80,17 +96,27 @@ class Index:
         with self._gate:
             return self._held.setdefault(collection_id, _Held(Matrix(self.dim)))
 
-    def _load(self, connection: Connection, collection_id: UUID, held: _Held, generation: int) -> None:
-        if held.generation >= generation:
-            return  # another search did it meanwhile
+    def _load_some(self, db: Database, collection_id: UUID, held: _Held) -> bool:
+        """Load a part; whether there may be more."""
+        with db.read() as connection:
+            now = collections.generations(connection, [collection_id]).get(collection_id, 0)
+            if held.generation < now:
+                self._load(connection, collection_id, held, now)
+        return held.generation < now
+
+    def _load(self, connection: Connection, collection_id: UUID, held: _Held, now: int) -> None:
+        """Take up what changed up to a generation that is at most `now`."""
         after = held.generation
         if after:
             for version_id in chunks.removed_since(connection, collection_id, after):
                 held.matrix.remove(version_id)
-        for version_id, numbers, blobs in chunks.fresh_vectors(connection, collection_id, self.model, after):
+        upto = chunks.part_of(connection, collection_id, self.model, after, now)
+        if not len(held.matrix):
+            held.matrix.reserve(chunks.vectors_in(connection, collection_id, self.model))
+        for versions, numbers, blobs in chunks.fresh_vectors(connection, collection_id, self.model, after, upto):
             vectors = np.frombuffer(b"".join(blobs), np.float16).reshape(len(blobs), self.dim)
-            held.matrix.add(version_id, np.asarray(numbers, np.int64), vectors)
-        held.generation = generation
+            held.matrix.add_each(versions, np.asarray(numbers, np.int64), vectors)
+        held.generation = upto
 
 
 def packed(vectors: F32) -> list[bytes]:

@@ -42,9 +42,9 @@ def test_what_is_removed_is_not_found_and_the_gaps_are_closed() -> None:
         assert sorted(numbers) == list(range((owner + 1) * 100, 1000))
         assert len(matrix) == 900 - owner * 100
         assert len(matrix) >= (1 - DEAD_SHARE) * matrix._rows.count
-    numbers, _ = matrix.search(vectors[950], 3, owner=9)
+    numbers, _ = matrix.search(vectors[950], 3, owners=[9])
     assert numbers[0] == 950
-    assert len(matrix.search(vectors[0], 3, owner=1)[0]) == 0
+    assert len(matrix.search(vectors[0], 3, owners=[1])[0]) == 0
 
 
 def test_one_owner_alone() -> None:
@@ -53,7 +53,7 @@ def test_one_owner_alone() -> None:
     matrix.add("a", np.arange(100), vectors[:100])
     matrix.add("b", np.arange(100, 200), vectors[100:])
     matrix.add("a", np.arange(200, 210), rows(10, seed=5))
-    numbers, _ = matrix.search(vectors[150], 500, owner="a")
+    numbers, _ = matrix.search(vectors[150], 500, owners=["a"])
     assert sorted(numbers) == [*range(100), *range(200, 210)]
 
 
