@@ -17,19 +17,19 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
-from urllib.parse import urldefrag
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coach_core.errors import BadSetting, CoachError, MissingPart
 from coach_core.search import e5
+from coach_core.search import prompts as prompts_of
+from coach_core.search.remote import RemoteEmbedder, Server, Spec, address_of, bearer
 from coach_core.types import Check
 
 F32 = NDArray[np.float32]
 _BATCH_TOKENS = 1024
-_REMOTE_BATCH = 64
 _HUB_FILES = ["*.json", "onnx/model_quantized.onnx", "onnx/model.onnx*", "model.onnx*", "1_Pooling/*"]
 _MODEL_PLACES = ("model.onnx", "onnx/model_quantized.onnx", "onnx/model.onnx")
 _log = logging.getLogger(__name__)
@@ -50,23 +50,40 @@ class Embedder(Protocol):
         ...
 
 
-def open_embedder(home: Path, spec: str = "", *, key: str = "") -> Embedder:
+def kind_of(spec: str) -> Literal["bundled", "address", "endpoint", "folder", "hub"]:
+    """What `spec` is. Raises BadSetting for what is nothing."""
+    spec = spec.strip()
+    if not spec or spec == "bundled":
+        return "bundled"
+    if spec.startswith(("http://", "https://")):
+        return "address"
+    if Path(spec).expanduser().is_dir():
+        return "folder"
+    if "#" in spec and "/" not in spec.partition("#")[0]:
+        return "endpoint"
+    if spec.startswith((".", "/", "~")) or spec.count("/") != 1:
+        raise BadSetting(f"The embedding model {spec!r} is neither a folder, a hub id, an address nor an endpoint's.")
+    return "hub"
+
+
+def open_embedder(home: Path, spec: str = "", *, key: str = "", server: Server | None = None) -> Embedder:
     """The embedder that `spec` names; raises a ConfigError that says how to mend it.
 
     "" is the bundled model, made once in home/models; "/path" or "./path" a folder with model.onnx and
-    tokenizer.json; "https://host/v1/embeddings#model" an endpoint, asked with `key`; else a hub id.
+    tokenizer.json; "https://host/v1/embeddings#model" an address, asked with `key`; "name#model" a model of an
+    endpoint, which the caller knows and gives as `server`; else a hub id.
     """
-    spec = spec.strip()
-    if not spec or spec == "bundled":
+    kind = kind_of(spec)
+    if kind == "bundled":
         return _bundled(home)
-    if spec.startswith(("http://", "https://")):
-        return RemoteEmbedder(spec, key)
-    path = Path(spec).expanduser()
-    if path.is_dir():
-        return OnnxEmbedder(path)
-    if spec.startswith((".", "/", "~")) or spec.count("/") != 1:
-        raise BadSetting(f"The embedding model {spec!r} is neither a folder, a hub id nor an address.")
-    return OnnxEmbedder(_download(home, spec), spec)
+    if kind == "folder":
+        return OnnxEmbedder(Path(spec.strip()).expanduser())
+    if kind == "hub":
+        return OnnxEmbedder(_download(home, spec.strip()), spec.strip())
+    asked = Spec.parse(spec)
+    if server is None and kind == "endpoint":
+        raise BadSetting(f"There is no endpoint called {asked.where!r}. Add it on the settings page.")
+    return RemoteEmbedder(server or Server(address_of(asked.where, "embeddings"), headers=bearer(key)), asked)
 
 
 def check(home: Path, spec: str = "", *, key: str = "") -> Check:
@@ -99,7 +116,7 @@ class OnnxEmbedder:
 
     def __init__(self, folder: Path, name: str = "", card: Mapping[str, Any] | None = None) -> None:
         """`card` says how the model is used where the folder does not."""
-        card = card or _card(folder)
+        card = card or _card(folder, name)
         model = next((folder / p for p in _MODEL_PLACES if (folder / p).exists()), None)
         if model is None or not (folder / "tokenizer.json").exists():
             raise BadSetting(f"The folder {folder.name} holds no model.onnx with a tokenizer.json.")
@@ -163,6 +180,8 @@ class OnnxEmbedder:
             return hidden
         if self._pooling == "cls":
             return hidden[:, 0]
+        if self._pooling == "last":
+            return hidden[np.arange(len(batch)), mask.sum(axis=1) - 1]
         weights = mask[..., None].astype(np.float32)
         return (hidden * weights).sum(1) / weights.sum(1)
 
@@ -186,53 +205,6 @@ class NanoEmbedder:
     def query(self, text: str) -> F32:
         with self._lock:
             return np.asarray(self._engine.query(text.lower() if text.isupper() else text), np.float32)
-
-
-class RemoteEmbedder:
-    """Any server that speaks /v1/embeddings. `spec` is its address with the model after #."""
-
-    def __init__(self, spec: str, key: str = "") -> None:
-        import httpx2
-
-        address, model = urldefrag(spec)
-        if not model:
-            raise BadSetting("An embedding endpoint is written https://host/v1/embeddings#model.")
-        self._address = address if address.endswith("/embeddings") else address.rstrip("/") + "/embeddings"
-        self._model = model
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._client = httpx2.Client(headers=headers, timeout=30.0)
-        self.name = f"{model}@{httpx2.URL(address).host}"
-        self._e5 = "e5" in model.lower()
-        self.dim = len(self.query("size"))
-
-    def passages(self, texts: Sequence[str]) -> F32:
-        prefix = "passage: " if self._e5 else ""
-        parts = [texts[i : i + _REMOTE_BATCH] for i in range(0, len(texts), _REMOTE_BATCH)]
-        rows = [self._ask([prefix + t for t in part]) for part in parts]
-        return np.concatenate(rows) if rows else np.zeros((0, self.dim), np.float32)
-
-    def query(self, text: str) -> F32:
-        calm = text.lower() if text.isupper() else text
-        return self._ask([f"query: {calm}" if self._e5 else calm])[0]
-
-    def _ask(self, texts: list[str]) -> F32:
-        import httpx2
-
-        body = {"model": self._model, "input": texts, "encoding_format": "float"}
-        try:
-            answer = self._client.post(self._address, json=body).raise_for_status().json()
-            rows = sorted(answer["data"], key=lambda item: item["index"])
-            vectors = np.asarray([item["embedding"] for item in rows], np.float32)
-        except httpx2.HTTPStatusError as error:
-            status = error.response.status_code
-            raise BadSetting(f"The embedding endpoint answered {status}. Check COACH_EMBEDDER.") from error
-        except httpx2.HTTPError as error:
-            raise BadSetting("The embedding endpoint cannot be reached. Check COACH_EMBEDDER.") from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise BadSetting("The embedding endpoint does not answer like /v1/embeddings.") from error
-        if vectors.ndim != 2 or len(vectors) != len(texts):
-            raise BadSetting("The embedding endpoint answered with a wrong number of vectors.")
-        return _normalised(vectors)
 
 
 def _batches(windows: list[tuple[int, list[int]]]) -> list[list[tuple[int, list[int]]]]:
@@ -266,7 +238,7 @@ def _give_way() -> None:
             pass
 
 
-def _card(folder: Path) -> dict[str, Any]:
+def _card(folder: Path, name: str = "") -> dict[str, Any]:
     """What the folder says of its use: our own embedder.json, or sentence-transformers' files."""
     card: dict[str, Any] = {"query": "", "passage": "", "pooling": "mean", "max_tokens": 512}
     own = _read_json(folder / "embedder.json")
@@ -275,10 +247,13 @@ def _card(folder: Path) -> dict[str, Any]:
     prompts = _read_json(folder / "config_sentence_transformers.json").get("prompts") or {}
     card["query"] = prompts.get("query", "")
     card["passage"] = prompts.get("passage") or prompts.get("document", "")
-    if not prompts and "e5" in folder.name.lower():
-        card |= {"query": "query: ", "passage": "passage: "}
-    if _read_json(folder / "1_Pooling" / "config.json").get("pooling_mode_cls_token"):
+    if not prompts:
+        card["query"], card["passage"] = prompts_of.known(name or folder.name)
+    pooling = _read_json(folder / "1_Pooling" / "config.json")
+    if pooling.get("pooling_mode_cls_token"):
         card["pooling"] = "cls"
+    elif pooling.get("pooling_mode_lasttoken"):
+        card["pooling"] = "last"
     most = _read_json(folder / "sentence_bert_config.json").get("max_seq_length")
     card["max_tokens"] = min(int(most or 512), 512)
     return card
