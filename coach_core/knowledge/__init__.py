@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -18,8 +18,8 @@ from coach_core.knowledge.extract import Extractor
 from coach_core.knowledge.finding import Finding
 from coach_core.knowledge.intake import Intake, Progress
 from coach_core.search import finder, meaning
-from coach_core.store import Database, collections, documents
-from coach_core.types import Check, Collection, Document, Passage, now
+from coach_core.store import Database, collections, documents, moves, trash, uses
+from coach_core.types import Check, Collection, Deleted, Document, DocumentUse, Passage, now
 
 _SWEEP_AFTER = timedelta(hours=1)  # no ingestion takes longer between its first row and its last
 
@@ -59,9 +59,12 @@ class Knowledge:
     def create_collection(self, name: str, description: str = "", licence: str = "") -> Collection:
         return collections.create(self._db, name, description, licence)
 
-    def delete_collection(self, collection_id: UUID) -> None:
-        collections.drop(self._db, collection_id)
-        documents.sweep(self._db, now(), within=collection_id)
+    def update_collection(self, collection_id: UUID, name: str, description: str, licence: str) -> Collection:
+        return collections.update(self._db, collection_id, name, description, licence)
+
+    def delete_collection(self, collection_id: UUID, by: str = "") -> None:
+        """Out of every search at once; it can be brought back until it is purged."""
+        trash.put_collection(self._db, collection_id, by)
 
     def documents(self, collection_id: UUID) -> list[Document]:
         collections.get(self._db, collection_id)
@@ -92,9 +95,27 @@ class Knowledge:
         """Put a file in a document's place, in one moment: searches find the old one or the new one."""
         return self._intake.take(self.document(document_id).collection_id, name, source, by, progress, document_id)
 
-    def delete(self, document_id: UUID) -> None:
-        documents.drop(self._db, document_id)
-        documents.sweep(self._db, now(), of=document_id)
+    def place(self, document_id: UUID, collection_id: UUID, *, copy: bool = False) -> Document:
+        """Move a document into another collection, or copy it there; nothing is read or embedded anew."""
+        return self.document(moves.place(self._db, document_id, collection_id, copy=copy))
+
+    def delete(self, document_id: UUID, by: str = "") -> None:
+        """Out of every search at once; it can be brought back until it is purged."""
+        trash.put_document(self._db, document_id, by)
+
+    def deleted(self) -> list[Deleted]:
+        return trash.list_deleted(self._db)
+
+    def bring_back(self, deleted_id: UUID) -> None:
+        trash.bring_back(self._db, deleted_id)
+
+    def purge(self, before: datetime | None = None, *, only: UUID | None = None) -> int:
+        """Take what was deleted before `before`, or `only` that, away for good; how many."""
+        return trash.purge(self._db, before, only=only)
+
+    def uses(self, collection_id: UUID | None = None, since: datetime | None = None) -> dict[UUID, DocumentUse]:
+        """How often each document that was used was found and cited, from the day of `since` on."""
+        return uses.of_documents(self._db, collection_id=collection_id, since=since)
 
     # search
 

@@ -16,13 +16,11 @@ from sqlalchemy.exc import IntegrityError
 from coach_core.errors import CollectionNotFound, InputError, NameTaken
 from coach_core.store import Database
 from coach_core.store.models.base import table_of
-from coach_core.store.models.knowledge import CollectionRow, DocumentRow, HostedStoreRow, RemovalRow
+from coach_core.store.models.knowledge import CollectionRow, DocumentRow
 from coach_core.types import Collection, clean_text, new_id, now
 
 COLLECTIONS = table_of(CollectionRow)
 _DOCUMENTS = table_of(DocumentRow)
-_HOSTED = table_of(HostedStoreRow)
-_REMOVALS = table_of(RemovalRow)
 
 
 def create(db: Database, name: str, description: str = "", licence: str = "") -> Collection:
@@ -43,6 +41,25 @@ def create(db: Database, name: str, description: str = "", licence: str = "") ->
     return db.write(work).result()
 
 
+def update(db: Database, collection_id: UUID, name: str, description: str, licence: str) -> Collection:
+    """Say anew what it is called and what is in it."""
+    name = " ".join(clean_text(name).split())
+    if not name:
+        raise InputError("The collection needs a name.")
+    values = {"name": name, "description": clean_text(description), "licence": clean_text(licence)}
+
+    def work(connection: Connection) -> None:
+        change = sa.update(COLLECTIONS).where(COLLECTIONS.c.id == collection_id).values(**values)
+        try:
+            if not connection.execute(change).rowcount:
+                raise CollectionNotFound()
+        except IntegrityError as error:
+            raise NameTaken(f"There is a collection called {name} already. Choose another name.") from error
+
+    db.write(work).result()
+    return get(db, collection_id)
+
+
 def list_collections(db: Database) -> list[Collection]:
     with db.read() as connection:
         found = [_collection(row) for row in connection.execute(_with_counts())]
@@ -57,19 +74,6 @@ def get(db: Database, collection_id: UUID) -> Collection:
     return _collection(row)
 
 
-def drop(db: Database, collection_id: UUID) -> None:
-    """Delete a collection with its documents; their passages are garbage then (documents.sweep)."""
-
-    def work(connection: Connection) -> None:
-        mine = [t.c.collection_id == collection_id for t in (_DOCUMENTS, _HOSTED, _REMOVALS)]
-        for table, where in zip((_DOCUMENTS, _HOSTED, _REMOVALS), mine, strict=True):
-            connection.execute(sa.delete(table).where(where))
-        if not connection.execute(sa.delete(COLLECTIONS).where(COLLECTIONS.c.id == collection_id)).rowcount:
-            raise CollectionNotFound()
-
-    db.write(work).result()
-
-
 def raise_generation(connection: Connection, collection_id: UUID) -> int:
     """One more; raises CollectionNotFound when the collection went meanwhile."""
     up = (
@@ -82,6 +86,10 @@ def raise_generation(connection: Connection, collection_id: UUID) -> int:
     if row is None:
         raise CollectionNotFound()
     return int(row.generation)
+
+
+def all_ids(connection: Connection) -> list[UUID]:
+    return list(connection.execute(sa.select(COLLECTIONS.c.id)).scalars())
 
 
 def generations(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, int]:

@@ -19,13 +19,14 @@ from sqlalchemy.exc import IntegrityError
 from coach_core.errors import DocumentNotFound, StoreError
 from coach_core.store import Database, chunks, collections
 from coach_core.store.models.base import table_of
-from coach_core.store.models.knowledge import DocumentRow, DocumentVersionRow, RemovalRow, VectorRow
+from coach_core.store.models.knowledge import DocumentRow, DocumentVersionRow, RemovalRow, TrashRow, VectorRow
 from coach_core.types import Document, now
 
 DOCUMENTS = table_of(DocumentRow)
 VERSIONS = table_of(DocumentVersionRow)
 _REMOVALS = table_of(RemovalRow)
 _VECTORS = table_of(VectorRow)
+_TRASH = table_of(TrashRow)
 Mark = tuple[str, int, int]
 
 
@@ -143,7 +144,7 @@ def show(db: Database, document_id: UUID, version_id: UUID, values: Mapping[str,
         except IntegrityError as error:
             same = sa.and_(DOCUMENTS.c.collection_id == collection_id, DOCUMENTS.c.sha256 == values["sha256"])
             raise _Twice(same) from error
-        _note_removal(connection, collection_id, generation, old)
+        note_removal(connection, collection_id, generation, old)
 
     try:
         db.write(work).result()
@@ -158,20 +159,6 @@ class _Twice(Exception):
     pass
 
 
-def drop(db: Database, document_id: UUID) -> None:
-    """Delete a document; its passages are garbage then."""
-
-    def work(connection: Connection) -> None:
-        gone = sa.delete(DOCUMENTS).where(DOCUMENTS.c.id == document_id)
-        row = connection.execute(gone.returning(DOCUMENTS.c.collection_id, DOCUMENTS.c.version_id)).first()
-        if row is None:
-            raise DocumentNotFound()
-        generation = collections.raise_generation(connection, row.collection_id)
-        _note_removal(connection, row.collection_id, generation, row.version_id)
-
-    db.write(work).result()
-
-
 def sweep(
     db: Database,
     before: datetime,
@@ -180,11 +167,11 @@ def sweep(
     of: UUID | None = None,
     within: UUID | None = None,
 ) -> int:
-    """Take away versions made before `before` that no document names; how many.
+    """Take away versions made before `before` that no document names, there or in the trash; how many.
 
     `only` that one, those `of` a document, or `within` a collection, when given.
     """
-    unseen = sa.not_(sa.exists().where(DOCUMENTS.c.version_id == VERSIONS.c.id))
+    unseen = sa.not_(sa.or_(*(sa.exists().where(t.c.version_id == VERSIONS.c.id) for t in (DOCUMENTS, _TRASH))))
     query = sa.select(VERSIONS.c.id).where(VERSIONS.c.created_at <= before, unseen)
     for column, value in (("id", only), ("document_id", of), ("collection_id", within)):
         if value is not None:
@@ -199,7 +186,8 @@ def sweep(
     return len(garbage)
 
 
-def _note_removal(connection: Connection, collection_id: UUID, generation: int, version_id: UUID) -> None:
+def note_removal(connection: Connection, collection_id: UUID, generation: int, version_id: UUID) -> None:
+    """Tell other processes to forget a version's vectors."""
     values = {"collection_id": collection_id, "generation": generation, "version_id": version_id}
     connection.execute(sa.insert(_REMOVALS).values(values))
 

@@ -48,7 +48,10 @@ def put(db: Database, name: str, media_type: str, data: bytes | Path, owner_id: 
         connection.execute(sa.insert(FILES).values(**values, owner_id=owner_id))
         return stored
 
-    return db.write(work).result()
+    made = db.write(work).result()
+    if db.sqlite:
+        _write(_place(db, digest), content)  # another process may have dropped the same content meanwhile
+    return made
 
 
 def get(db: Database, file_id: UUID) -> StoredFile:
@@ -80,6 +83,22 @@ def path(db: Database, file_id: UUID) -> Path | None:
     """Where the bytes lie on this machine's disk; None where they are in the database."""
     place = _place(db, get(db, file_id).sha256)
     return place if db.sqlite and place.exists() else None
+
+
+def drop(db: Database, file_id: UUID) -> None:
+    """Forget a file, and its bytes when no other file has the same. Nothing happens when it is not there."""
+
+    def work(connection: Connection) -> str:
+        gone = sa.delete(FILES).where(FILES.c.id == file_id).returning(FILES.c.sha256)
+        digest = connection.execute(gone).scalar()
+        if digest is None or connection.execute(sa.select(FILES.c.id).where(FILES.c.sha256 == digest)).first():
+            return ""
+        connection.execute(sa.delete(_BYTES).where(_BYTES.c.sha256 == digest))
+        if db.sqlite:
+            _place(db, digest).unlink(missing_ok=True)
+        return digest
+
+    db.write(work).result()
 
 
 def _load(db: Database, digest: str) -> bytes | None:

@@ -28,9 +28,19 @@ from coach_core.types.conversation import (
 )
 from coach_core.types.endpoints import EndpointDraft, EndpointInfo, Fact, FactKind, KeyState, Trial, Vendor
 from coach_core.types.hosted import HostedFailure, HostedState
-from coach_core.types.knowledge import Citation, Collection, Document, DocumentStatus, IngestProgress, Passage
+from coach_core.types.knowledge import (
+    Citation,
+    Collection,
+    Document,
+    DocumentStatus,
+    IngestProgress,
+    Passage,
+    UploadCounts,
+    UploadStage,
+)
 from coach_core.types.parts import BackendInfo, Check, ToolSpec
 from coach_core.types.people import Actor, Persona, PersonaDraft, PersonaVersion, Role, User
+from coach_core.types.use import Deleted, DocumentUse, Unanswered, UnansweredStatus, UnansweredVerdict
 
 __all__ = [
     "TERMINAL",
@@ -39,8 +49,10 @@ __all__ = [
     "Check",
     "Citation",
     "Collection",
+    "Deleted",
     "Document",
     "DocumentStatus",
+    "DocumentUse",
     "DoneStatus",
     "EndpointDraft",
     "EndpointInfo",
@@ -70,6 +82,11 @@ __all__ = [
     "Trial",
     "TurnRecord",
     "TurnStatus",
+    "Unanswered",
+    "UnansweredStatus",
+    "UnansweredVerdict",
+    "UploadCounts",
+    "UploadStage",
     "Usage",
     "User",
     "Vendor",

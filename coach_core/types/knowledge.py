@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -11,7 +11,10 @@ from uuid import UUID
 
 from coach_core.types.base import within_title, without_empty
 
+#: start, end, support (0..1), what the passage lacks ("" when nothing is told)
+Checked = tuple[int, int, float, str]
 DocumentStatus = Literal["queued", "reading", "chunking", "embedding", "ready", "failed"]
+UploadStage = DocumentStatus | Literal["paused"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,9 @@ class Citation:
     """A snapshot of the passage behind [number] in one answer; it outlives the document.
 
     `url` is where a citation of the web leads; `external_id` is the file's id at an API that searched
-    documents of its own. A backend that cites by itself leaves `number` 0: the turn numbers it.
+    documents of its own. A backend that cites by itself leaves `number` 0: the turn numbers it. `checks` are the
+    sentences that cite it, each (start, end, support, what the passage lacks) in the answer's text; `verdict` says
+    "holds" when all of them do, "fails" when one does not, "" where none was checked.
     """
 
     number: int
@@ -72,6 +77,12 @@ class Citation:
     rank_meaning: int | None = None
     url: str = ""
     external_id: str = ""
+    verdict: str = ""
+    checks: tuple[Checked, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.checks is not None:  # as JSON has it, from a row or an event
+            object.__setattr__(self, "checks", tuple(_checked(c) for c in self.checks))
 
     @property
     def within(self) -> str:
@@ -126,13 +137,57 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
+class EmbeddingProgress:
+    """How far the chosen model `model` has read: `done` of `total` passages, `seconds` left where that is known.
+
+    `serving` is the model that finds passages until then, "" when there is none but the chosen one. `trouble` says
+    why a model cannot be opened.
+    """
+
+    done: int = 0
+    total: int = 0
+    model: str = ""
+    serving: str = ""
+    seconds: float | None = None
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class IngestProgress:
     """Where one file stands: `done` of `total` in units of its stage (pages, passages)."""
 
     document_id: UUID | None
     name: str
-    stage: DocumentStatus
+    stage: UploadStage
     done: int = 0
     total: int = 0
     error: str = ""
     duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UploadCounts:
+    """Where uploads stand together. `share` is how much is done (0..1), `seconds` what is left, where one can tell.
+
+    `ready` counts the `duplicates` too; `waiting` none that is paused.
+    """
+
+    total: int = 0
+    ready: int = 0
+    failed: int = 0
+    waiting: int = 0
+    paused: int = 0
+    working: int = 0
+    duplicates: int = 0
+    share: float = 0.0
+    seconds: float | None = None
+
+    @property
+    def moving(self) -> bool:
+        """Whether the next look may show something else."""
+        return bool(self.waiting or self.working)
+
+
+def _checked(value: Sequence[Any]) -> Checked:
+    start, end, support, *lacks = value
+    return int(start), int(end), float(support), str(lacks[0]) if lacks else ""

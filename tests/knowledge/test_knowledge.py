@@ -192,6 +192,7 @@ def test_deleting_leaves_no_trace(knowledge: Knowledge, db: Database, embed: Cal
         with pytest.raises(DocumentNotFound):
             call(document.id)
     knowledge.delete_collection(home.id)
+    assert knowledge.purge() == 3
     assert counts(db) == dict.fromkeys(TABLES, 0)
     assert knowledge.find("budget", [home.id]) == []
     with pytest.raises(CollectionNotFound):

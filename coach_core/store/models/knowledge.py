@@ -169,6 +169,28 @@ class DocumentUseRow(SQLModel, table=True):
     last_at: datetime = time_field()
 
 
+class TrashRow(SQLModel, table=True):
+    """A document or a collection that was deleted, kept for a while so that it can come back.
+
+    `row` is its row as it was, `version_id` the version of a document, `with_id` the collection that a
+    document was deleted with. A version named here is no garbage, and is found by nobody.
+    """
+
+    __tablename__ = "trash"
+
+    id: UUID = id_field()
+    kind: str
+    collection_id: UUID = Field(index=True)
+    version_id: UUID | None = Field(default=None, index=True)
+    file_id: UUID | None = Field(default=None, index=True)
+    with_id: UUID | None = Field(default=None, index=True)
+    name: str
+    by: str = ""
+    chunks: int = 0
+    row: dict[str, Any] = json_field()
+    deleted_at: datetime = time_field(index=True)
+
+
 class UnansweredRow(SQLModel, table=True):
     """A question that the documents did not hold, so that an admin knows what to write next; never who asked.
 

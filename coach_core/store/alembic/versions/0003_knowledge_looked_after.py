@@ -41,6 +41,21 @@ def upgrade() -> None:
         integer("cited"),
         time("last_at"),
     )
+    op.create_table(
+        "trash",
+        uuid("id", key=True),
+        text("kind"),
+        uuid("collection_id"),
+        uuid("version_id", null=True),
+        uuid("file_id", null=True),
+        uuid("with_id", null=True),
+        text("name"),
+        text("by"),
+        integer("chunks"),
+        json("row"),
+        time("deleted_at"),
+        *(index(f"ix_trash_{c}", c) for c in ("collection_id", "version_id", "file_id", "with_id", "deleted_at")),
+    )
     op.add_column("citations", json("checks", null=True))
     op.add_column("documents", time("dated_at", null=True))
     for column in (
@@ -62,5 +77,6 @@ def downgrade() -> None:
         op.drop_column("unanswered", name)
     op.drop_column("documents", "dated_at")
     op.drop_column("citations", "checks")
+    op.drop_table("trash")
     op.drop_table("document_uses")
     op.drop_table("uploads")
