@@ -8,6 +8,7 @@ import textwrap
 import zipfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -218,7 +219,9 @@ def test_a_turn_is_counted_and_a_zoom_outlives_the_refresh(app: App, page: Page)
     page.mouse.up()
     expect(page.get_by_text("numbers are of the whole time")).to_be_visible()
     assert "zoom=" in page.url
+    first = parse_qs(urlsplit(page.url).query)["zoom"][0].partition("~")[0]
     shown = "() => document.querySelector('.js-plotly-plot')._fullLayout.xaxis.range.join()"
+    page.wait_for_function(f"first => ({shown})().startsWith(first)", arg=first)  # the chart is drawn after the caption
     zoom = page.evaluate(shown)
 
     other = page.context.new_page()
