@@ -32,8 +32,8 @@ run: $(VENV)/.run ## set up what is missing and serve the app on 127.0.0.1:8501 
 setup: $(VENV)/.run ## make .venv and install what the app needs
 setup-dev: $(VENV)/.dev ## the same, with what tests and checks need
 
-test: $(VENV)/.dev ## the suite; what needs a browser says so when there is none. PostgreSQL, model servers, slow rounds: check
-	@$(BIN)/python -m pytest -n 2 -m "not slow and not postgres and not local_model and not peer" $(ARGS)
+test: $(VENV)/.dev ## the suite that every machine can run; with a browser, PostgreSQL and model servers: check
+	@$(BIN)/python -m pytest -n 2 -m "not slow and not browser and not postgres and not local_model and not peer" $(ARGS)
 
 check: $(PEER)/.run ## what a laptop may lack: lint, types, Python 3.13, slow rounds, Chromium, PostgreSQL, model servers; no skips
 	@$(MAKE) --no-print-directory lint
@@ -55,7 +55,7 @@ smoke: $(SMOKE)/.run ## a question asked on Python 3.13, and the part of the sui
 	  trap 'rm -rf "$$COACH_HOME"' EXIT && \
 	  $(SMOKE)/bin/python -m coach_core ask "How much sleep do I need?" && \
 	  $(SMOKE)/bin/python -m coach_core doctor
-	@$(SMOKE)/bin/python -m pytest -q -m "not slow" tests/test_settings.py tests/test_imports.py tests/test_cli.py tests/store tests/search
+	@$(SMOKE)/bin/python -m pytest -q -n 2 -m "not slow and not postgres" tests/test_settings.py tests/test_imports.py tests/test_cli.py tests/store tests/search
 
 peer: $(VENV)/.dev $(PEER)/.run ## the wires against a server that others wrote: llama-stack, on Python 3.12 in .venv-peer
 	@$(BIN)/python -m pytest -m peer --no-skips $(ARGS)
