@@ -14,6 +14,7 @@ from coach_core.types import Actor, Role
 Action = Literal[
     "chat",
     "threads",
+    "clients",
     "knowledge.read",
     "knowledge.write",
     "personas.read",
@@ -31,8 +32,8 @@ _ALL: frozenset[Action] = frozenset(get_args(Action))
 #: An admin tries personas in threads of their own; nobody's threads but one's own are ever shown.
 TABLE: dict[Role, frozenset[Action]] = {
     "owner": _ALL,
-    "admin": _ALL - {"operate"},
-    "coach": frozenset({"chat", "threads", "knowledge.read", "personas.read", "metrics"}),
+    "admin": _ALL - {"operate", "clients"},
+    "coach": frozenset({"chat", "threads", "clients", "knowledge.read", "personas.read", "metrics"}),
     "client": frozenset({"chat", "threads", "personas.read"}),
     "stakeholder": frozenset({"metrics"}),
 }
@@ -40,6 +41,7 @@ TABLE: dict[Role, frozenset[Action]] = {
 _SENTENCES: dict[Action, str] = {
     "chat": "Your role cannot chat. Choose another profile at the bottom of the sidebar.",
     "threads": "Your role cannot read threads. Choose another profile at the bottom of the sidebar.",
+    "clients": "Only a coach can see clients, and only their own. Choose another profile at the bottom of the sidebar.",
     "knowledge.read": "Your role cannot see the documents. Ask a coach or an admin.",
     "knowledge.write": "Only an admin can change the documents. Ask one, or choose another profile.",
     "personas.read": "Your role cannot see the personas. Choose another profile.",

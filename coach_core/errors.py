@@ -6,7 +6,7 @@ CoachError
 │   └── FileError: EmptyFile, EncryptedFile, DamagedFile, UnsupportedFile, MislabelledFile, FileTooLarge, FileTooSlow,
 │                  NoOcr, NoText
 ├── NotFound: ThreadNotFound, MessageNotFound, TurnNotFound, PersonaNotFound, DocumentNotFound,
-│             CollectionNotFound, FileNotFound, ProfileNotFound
+│             CollectionNotFound, FileNotFound, ProfileNotFound, ClientNotFound, MemoryNotFound
 ├── NotAllowed
 ├── TurnRunning
 ├── ConfigError: MissingKey, BadSetting, MissingPart
@@ -159,6 +159,14 @@ class FileNotFound(NotFound):
 
 class ProfileNotFound(NotFound):
     """That profile does not exist. Choose another at the bottom of the sidebar."""
+
+
+class ClientNotFound(NotFound):
+    """That client does not exist, or is not yours to see. Choose another from the list of clients."""
+
+
+class MemoryNotFound(NotFound):
+    """That memory does not exist, or is not yours to see. Reload the page."""
 
 
 class NotAllowed(CoachError):

@@ -89,7 +89,7 @@ def test_scripts_are_found_from_any_folder_even_with_a_percent(tmp_path: Path, m
     odd.mkdir()
     monkeypatch.chdir(odd)
     db = Database.open("sqlite:///home/coach.db", Path("home"))
-    assert schema.current(db.engine) == schema.head() == "0003"
+    assert schema.current(db.engine) == schema.head() == "0004"
     db.close()
 
 

@@ -117,6 +117,16 @@ class MessageWordsRow(SQLModel, table=True):
     words: str
 
 
+class MessageVectorRow(SQLModel, table=True):
+    """The float16 vector of a message, with what was said before it, under one embedding model."""
+
+    __tablename__ = "message_vectors"
+
+    message_id: UUID = key_ref("messages.id")
+    model: str = key_part()
+    vector: bytes = bytes_field(nullable=False)
+
+
 #: The full-text index over message_words, kept by triggers in SQLite; tokens come ready made, so that
 #: neither database parses them again. A migration runs these; `create_all` does so by itself.
 WORDS_INDEX = {
@@ -150,7 +160,7 @@ for _dialect, _made in WORDS_INDEX.items():
 class CitationRow(SQLModel, table=True):
     """The passage behind [number] in one answer, as it was; `verdict` says whether the sentences that cite it hold.
 
-    `checks` are those sentences: [start, end, support] in the answer's text; None where nothing was checked.
+    `checks` are those sentences: [start, end, support, lacks] in the answer's text; None where nothing was checked.
     """
 
     __tablename__ = "citations"

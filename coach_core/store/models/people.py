@@ -10,9 +10,11 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Index, text
+from sqlmodel import Field
 
 from coach_core.store.models.base import (
     UUID,
+    Json,
     SQLModel,
     bytes_field,
     id_field,
@@ -190,7 +192,10 @@ class ApiKeyRow(SQLModel, table=True):
 
 
 class MemoryRow(SQLModel, table=True):
-    """A fact about a client. Its history is in memory_versions; `superseded_by` names what replaced it."""
+    """A fact about a client, or about `owner_id` where there is none; its history is in memory_versions.
+
+    `message_ids` are all messages it was said in, `supersedes` what it replaces once it is approved.
+    """
 
     __tablename__ = "memories"
     __table_args__ = (Index("ix_memories_recall", "client_id", "status", "kind"),)
@@ -209,6 +214,11 @@ class MemoryRow(SQLModel, table=True):
     thread_id: UUID | None = maybe_ref("threads.id")
     message_id: UUID | None = maybe_ref("messages.id")
     superseded_by: UUID | None = None
+    quote: str = ""
+    importance: float = 0.5
+    origin: str = ""
+    message_ids: list[str] | None = Field(default=None, sa_type=Json, nullable=True)
+    supersedes: UUID | None = None
     created_at: datetime = time_field()
     updated_at: datetime = time_field()
 
