@@ -22,9 +22,11 @@ from coach_core.coach.conversations import Conversations
 from coach_core.coach.endpoints import Endpoints, rows_of
 from coach_core.coach.hosted import EVERY, Hosted, HostedSearch
 from coach_core.coach.library import Library
+from coach_core.coach.looking_back import EVERY as LOOK_BACK
+from coach_core.coach.looking_back import LookingBack
 from coach_core.coach.operations import Operations
 from coach_core.coach.parts import BackendParts
-from coach_core.coach.people import People
+from coach_core.coach.shelves import KEEP_DELETED, Shelves
 from coach_core.errors import BadSetting
 from coach_core.jobs import Jobs
 from coach_core.knowledge import Knowledge
@@ -41,7 +43,7 @@ _DIGEST = re.compile(r"(?<=/)[0-9a-f]{40}(?=/|$)")
 _LOOK_AGAIN = 5.0  # seconds until what was replaced is looked at once more
 
 
-class Coach(People, Conversations, Library, Operations, Endpoints, HostedSearch):
+class Coach(Shelves, Conversations, Library, Operations, Endpoints, HostedSearch):
     """Made by `from_settings`; `close` lets go of everything it holds."""
 
     def __init__(self, settings: Settings, db: Database, *, background: bool = True) -> None:
@@ -51,15 +53,21 @@ class Coach(People, Conversations, Library, Operations, Endpoints, HostedSearch)
         self.knowledge = Knowledge(db, home=self.settings.home, embedder=self.settings.embedder)
         self.parts = self._backend_parts()
         self.runner = Runner(db, prices.cost)
-        self._uploads = Uploads(self.settings.home / "uploads")
+        self._uploads = Uploads(db, self.settings.home / "uploads", self._take_upload)
         self._attached = Attached(db, self.knowledge.extractor.read)
         current = _Current(self)
         self._hosted = Hosted(db, current, self.default_backend)
-        self._asking = Asking(db, self.runner, current, self._limits, self._find, self._attached.find, self._hosted)
+        self._looking = LookingBack(db, self.knowledge, lambda: self.settings.unanswered_days)
+        find = self._find, self._attached.find
+        self._asking = Asking(db, self.runner, current, self._limits, *find, self._hosted, self._looking.after)
         self.jobs = Jobs(db, self.knowledge)
         self.jobs.also("hosted", EVERY, self._hosted.run)
+        self.jobs.also("questions", LOOK_BACK, self._looking.run)
+        self.jobs.clears("deleted for good", lambda: self.knowledge.purge(now() - KEEP_DELETED))
+        self.jobs.clears("old questions", lambda: self._looking.forget_old(self.settings.unanswered_days, now()))
         if background:
             self.jobs.start()
+            self._uploads.start()
 
     @classmethod
     def from_settings(cls, settings: Settings | None = None, *, background: bool = True) -> Coach:
@@ -81,6 +89,7 @@ class Coach(People, Conversations, Library, Operations, Endpoints, HostedSearch)
     def close(self) -> None:
         self.jobs.close()
         self.runner.close()
+        self._looking.close()
         self._uploads.close()
         self.parts.close()
         self.knowledge.close()

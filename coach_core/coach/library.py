@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace as with_values
 from pathlib import Path
 from uuid import UUID
 
 from coach_core import access
 from coach_core.coach.base import Base
-from coach_core.errors import EmptyMessage, FileError, FileNotFound, FileTooLarge, InputError, NameTaken, NoText
+from coach_core.errors import EmptyMessage, FileError, FileNotFound, FileTooLarge, InputError, NoText
 from coach_core.knowledge import loaders
 from coach_core.knowledge.loaders import zip as zips
 from coach_core.knowledge.uploads import Progress
 from coach_core.store import files
+from coach_core.store.uploads import Upload
 from coach_core.types import (
     Actor,
     Collection,
@@ -22,11 +22,13 @@ from coach_core.types import (
     IngestProgress,
     Passage,
     StoredFile,
+    UploadCounts,
+    UploadStage,
     clean_text,
-    new_id,
 )
 
-NAME_CHARS = 80
+_NO_ARCHIVE = "An archive cannot take the place of one document. Unpack it and choose the file."
+_NOTHING_INSIDE = "The archive holds no file that can be read. Pack documents into it."
 _TOLD = 5  # failures of an archive that are told one by one
 
 
@@ -34,24 +36,6 @@ class Library(Base):
     def collections(self, actor: Actor) -> list[Collection]:
         access.require(actor, "knowledge.read")
         return self.knowledge.collections()
-
-    def create_collection(self, actor: Actor, name: str, description: str = "", licence: str = "") -> Collection:
-        access.require(actor, "knowledge.write")
-        name = clean_text(name).strip()
-        if not name:
-            raise InputError("The collection has no name. Give it one.")
-        if len(name) > NAME_CHARS:
-            raise InputError(f"The name has {len(name):,} characters; {NAME_CHARS} is the most. Shorten it.")
-        if name.casefold() in {c.name.strip().casefold() for c in self.knowledge.collections()}:
-            raise NameTaken(f"There is a collection called {name} already. Choose another name.")
-        made = self.knowledge.create_collection(name, clean_text(description), clean_text(licence))
-        self._note(actor, "collection.add", str(made.id), {}, {"name": made.name})
-        return made
-
-    def delete_collection(self, actor: Actor, collection_id: UUID) -> None:
-        access.require(actor, "knowledge.write")
-        self.knowledge.delete_collection(collection_id)
-        self._note(actor, "collection.delete", str(collection_id), {}, {})
 
     def documents(self, actor: Actor, collection_id: UUID | None = None) -> list[Document]:
         access.require(actor, "knowledge.read")
@@ -84,35 +68,79 @@ class Library(Base):
         data: bytes | Path,
         replace: UUID | None = None,
     ) -> UUID:
-        """Take a file in, in the background; `uploads` tells how far it is, or why it was not taken.
+        """Take a file in, in the background and through any restart; `uploads` tells how far it is.
 
-        Returns the upload's id.
+        Returns the upload's id. A file that cannot be read is told there; DiskFull is raised here.
         """
         access.require(actor, "knowledge.write")
-        path = self._uploads.folder / new_id().hex
-        path.write_bytes(data) if isinstance(data, bytes) else shutil.copyfile(data, path)
-
-        def run(progress: Progress) -> Document:
-            return self._take_in(actor, collection_id, name, path, progress, replace)
-
-        return self._uploads.add(actor.user_id, collection_id, name, path, run)
+        refused = self._too_large(len(data) if isinstance(data, bytes) else data.stat().st_size)
+        self._uploads.start()
+        return self._uploads.add(
+            collection_id, name, data, user_id=actor.user_id, by=actor.name, replaces=replace, refused=refused
+        )
 
     def largest_upload(self) -> int:
         """How many bytes a file may have."""
         return self.settings.upload_mb * 1_000_000
 
-    def uploads(self, actor: Actor, collection_id: UUID | None = None) -> list[tuple[UUID, IngestProgress]]:
+    def uploads(
+        self,
+        actor: Actor,
+        collection_id: UUID | None = None,
+        stages: Sequence[UploadStage] = (),
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[tuple[UUID, IngestProgress]]:
         """Where each file on its way stands, of one collection or of all; the oldest first."""
         access.require(actor, "knowledge.read")
-        return [(job, step) for job, into, step in self._uploads.all() if collection_id in (None, into)]
+        return self._uploads.list(collection_id, stages, limit, offset)
+
+    def upload_counts(self, actor: Actor, collection_id: UUID | None = None) -> UploadCounts:
+        """How many files on their way stand where, and how long the rest will take."""
+        access.require(actor, "knowledge.read")
+        return self._uploads.counts(collection_id)
+
+    def uploads_worked_on(self, actor: Actor) -> bool:
+        """Whether the app, or another process of this home, works on what waits."""
+        access.require(actor, "knowledge.read")
+        return self._uploads.worked_on()
+
+    def pause_uploads(self, actor: Actor, collection_id: UUID | None = None) -> int:
+        """Leave alone what waits, also after a restart; what is in work goes on to its end. How many."""
+        access.require(actor, "knowledge.write")
+        return self._uploads.pause(collection_id)
+
+    def resume_uploads(self, actor: Actor, collection_id: UUID | None = None) -> int:
+        access.require(actor, "knowledge.write")
+        return self._uploads.resume(collection_id)
+
+    def cancel_uploads(self, actor: Actor, collection_id: UUID | None = None, upload_id: UUID | None = None) -> int:
+        """Give up the files that are not in yet, or the one; what is in stays. How many."""
+        access.require(actor, "knowledge.write")
+        cancelled = self._uploads.cancel(collection_id, upload_id)
+        if cancelled:
+            self._note(actor, "upload.cancel", str(upload_id or collection_id or ""), {}, {"files": cancelled})
+        return cancelled
+
+    def retry_uploads(self, actor: Actor, collection_id: UUID | None = None) -> int:
+        """Try all files again that failed. How many."""
+        access.require(actor, "knowledge.write")
+        return self._uploads.retry(collection_id)
+
+    def clear_uploads(
+        self, actor: Actor, collection_id: UUID | None = None, stages: Sequence[UploadStage] = ("ready", "failed")
+    ) -> int:
+        """Take off the list what is in, or failed; it changes no document. How many."""
+        access.require(actor, "knowledge.write")
+        return self._uploads.clear(collection_id, stages)
 
     def retry_upload(self, actor: Actor, upload_id: UUID) -> None:
         access.require(actor, "knowledge.write")
-        self._uploads.retry(upload_id)
+        self._uploads.retry(None, upload_id)
 
     def dismiss_upload(self, actor: Actor, upload_id: UUID) -> None:
         access.require(actor, "knowledge.write")
-        self._uploads.dismiss(upload_id)
+        self._uploads.clear(None, ("ready", "failed"), upload_id)
 
     def ingest(
         self,
@@ -126,12 +154,6 @@ class Library(Base):
         """Take a file in and wait for it. Raises FileError, leaving nothing behind."""
         access.require(actor, "knowledge.write")
         return self._take_in(actor, collection_id, name, path, progress, replace)
-
-    def delete_document(self, actor: Actor, document_id: UUID) -> None:
-        access.require(actor, "knowledge.write")
-        document = self.knowledge.document(document_id)
-        self.knowledge.delete(document_id)
-        self._note(actor, "document.delete", str(document_id), {"name": document.name}, {})
 
     def search(
         self, actor: Actor, text: str, *, collections: Sequence[UUID] | None = None, k: int = 8
@@ -165,14 +187,11 @@ class Library(Base):
         progress: Progress | None,
         replace: UUID | None,
     ) -> Document:
-        size, most = path.stat().st_size, self.largest_upload()
-        if size > most:
-            raise FileTooLarge(
-                f"The file has {size / 1e6:.1f} MB; {most / 1e6:.0f} MB is the most. Split it into parts."
-            )
+        if refused := self._too_large(path.stat().st_size):
+            raise FileTooLarge(refused)
         if loaders.kind_of(name) == "zip":
             if replace is not None:
-                raise InputError("An archive cannot take the place of one document. Unpack it and choose the file.")
+                raise InputError(_NO_ARCHIVE)
             return self._unpack(actor, collection_id, name, path, progress)
         if replace is not None:
             document = self.knowledge.replace(replace, name, path, by=actor.name, progress=progress)
@@ -182,25 +201,48 @@ class Library(Base):
         self.jobs.wake()
         return document
 
-    def _unpack(self, actor: Actor, collection_id: UUID, name: str, path: Path, progress: Progress | None) -> Document:
-        """Take each document of an archive in; those that fail are told when the others are in. The last one."""
+    def _take_upload(self, upload: Upload, path: Path, progress: Progress) -> Document | None:
+        """One file of the queue; of an archive the members take its place there."""
+        actor = Actor(upload.user_id, "admin", upload.by)  # it was asked of access.py when it was handed over
+        if loaders.kind_of(upload.name) != "zip":
+            return self._take_in(actor, upload.collection_id, upload.name, path, progress, upload.replaces)
+        if upload.replaces is not None:
+            raise InputError(_NO_ARCHIVE)
+        self._uploads.spread(upload, self._members(upload.name, path, progress))
+        return None
+
+    def _members(self, name: str, path: Path, progress: Progress) -> Iterator[tuple[str, bytes | FileError]]:
+        """(name, bytes or why there are none) of each document of an archive, told as they come."""
         data = path.read_bytes()
         loaders.check(data, name)
         total = zips.count(data)
+        if not total:
+            raise NoText(_NOTHING_INSIDE)
+        for at, (member, content) in enumerate(zips.members(data)):
+            progress(IngestProgress(None, name, "reading", at, total))
+            if isinstance(content, bytes) and (refused := self._too_large(len(content))):
+                content = FileTooLarge(refused)
+            yield f"{loaders.safe_name(name)}/{member}", content
+
+    def _too_large(self, size: int) -> str:
+        most = self.largest_upload()
+        if size <= most:
+            return ""
+        return f"The file has {size / 1e6:.1f} MB; {most / 1e6:.0f} MB is the most. Split it into parts."
+
+    def _unpack(self, actor: Actor, collection_id: UUID, name: str, path: Path, progress: Progress | None) -> Document:
+        """Take each document of an archive in; those that fail are told when the others are in. The last one."""
         taken: list[Document] = []
         failed: list[str] = []
-        for at, (member, content) in enumerate(zips.members(data)):
-            if progress is not None:
-                progress(IngestProgress(None, name, "reading", at, total))
-            inside = f"{loaders.safe_name(name)}/{member}"
+        total = 0
+        for inside, content in self._members(name, path, progress or (lambda _: None)):
+            total += 1
             try:
                 if isinstance(content, FileError):
                     raise content
-                if len(content) > self.largest_upload():
-                    raise FileTooLarge()
                 document = self.knowledge.add(collection_id, inside, content, by=actor.name)
             except FileError as error:
-                failed.append(f"{member}: {error.sentence}")
+                failed.append(f"{inside.partition('.zip/')[2] or inside}: {error.sentence}")
                 continue
             taken.append(document)
             self._note(actor, "document.add", str(document.id), {}, {"name": inside})
@@ -211,5 +253,5 @@ class Library(Base):
             said = " ".join(failed[:_TOLD])
             raise FileError(f"{len(failed)} of {total} documents in the archive failed, {others}. {said}{more}")
         if not taken:
-            raise NoText("The archive holds no file that can be read. Pack documents into it.")
+            raise NoText(_NOTHING_INSIDE)
         return with_values(taken[-1], chunks=sum(d.chunks for d in taken))

@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,15 @@ from coach_core.errors import CoachError, DamagedFile, FileTooLarge, FileTooSlow
 from coach_core.knowledge import chunk, loaders
 from coach_core.knowledge.chunk import Chunk
 from coach_core.knowledge.loaders import Block, Loaded
+from coach_core.search import words
 
 log = logging.getLogger(__name__)
 SECONDS = 120.0
 MEMORY = 2_000_000_000
 _AT_ONCE = 2  # children: a long file in one does not hold up a question's attachment in the other
+#: is told how many pages of how many are read, twice a second at least, and may raise to break off
+Tell = Callable[[int, int], None]
+_BEAT = 0.5
 _START = 20.0  # seconds that a child may take to begin
 _FILES = 200  # after as many a child gives way to a new one, whatever a library forgot to give back
 _PLAIN = frozenset({"text", "markdown"})
@@ -48,6 +52,7 @@ class Extract:
 
     loaded: Loaded
     chunks: tuple[Chunk, ...]
+    words: tuple[str, ...]  # of each chunk, as the full text index takes them
 
 
 class Extractor:
@@ -60,15 +65,15 @@ class Extractor:
         self._gate = threading.Lock()
         self._slots = threading.BoundedSemaphore(_AT_ONCE)
 
-    def read(self, data: bytes, name: str) -> Extract:
+    def read(self, data: bytes, name: str, tell: Tell | None = None) -> Extract:
         """Raises FileError."""
         if not data or not loaders.kind_of(name) or (loaders.kind_of(name) in _PLAIN and len(data) <= _LITTLE):
             return extract(data, name)
         with self._slots:
             try:
-                answer = self._asked(data, name)
+                answer = self._asked(data, name, tell)
             except _Worn:
-                answer = self._asked(data, name)
+                answer = self._asked(data, name, tell)
         return _told(answer)
 
     def pids(self) -> list[int]:
@@ -85,10 +90,10 @@ class Extractor:
         for child in ended:
             child.end()
 
-    def _asked(self, data: bytes, name: str) -> Mapping[str, Any]:
+    def _asked(self, data: bytes, name: str, tell: Tell | None) -> Mapping[str, Any]:
         child = self._taken()
         try:
-            answer = child.ask(data, name)
+            answer = child.ask(data, name, tell)
         except BaseException:
             self._let_go(child, keep=False)
             raise
@@ -120,7 +125,13 @@ def extract(data: bytes, name: str) -> Extract:
     """Read and cut here, without bounds."""
     loaded = loaders.load(data, name)
     text, starts = chunk.joined(loaded.blocks)
-    return Extract(loaded, tuple(chunk.chunks(loaded.blocks, text, starts)))
+    pieces = tuple(chunk.chunks(loaded.blocks, text, starts))
+    return Extract(loaded, pieces, tuple(_words(piece, text, loaded) for piece in pieces))
+
+
+def _words(piece: Chunk, text: str, loaded: Loaded) -> str:
+    said = chunk.in_context(loaded.title, piece.section, piece.row, text[piece.start : piece.end])
+    return words.tokenise(said, loaded.language)
 
 
 class _Worn(Exception):
@@ -132,6 +143,7 @@ class _Child:
 
     def __init__(self, seconds: float, memory: int) -> None:
         self.files = 0
+        self._far, self._tell = (0, 0), None
         self._seconds, self._memory = seconds, memory
         self._process = subprocess.Popen(
             [sys.executable, "-P", str(_WORKER)],
@@ -154,14 +166,18 @@ class _Child:
     def end(self) -> None:
         self._finish()
 
-    def ask(self, data: bytes, name: str) -> Mapping[str, Any]:
+    def ask(self, data: bytes, name: str, tell: Tell | None = None) -> Mapping[str, Any]:
         self.files += 1
+        self._far, self._tell = (0, 0), tell
         order = {"name": name, "size": len(data), "seconds": self._seconds, "memory": self._memory}
         until = time.monotonic() + self._seconds + (_START if self.files == 1 else 0.0)  # the first one starts it too
         try:
             self._send(json.dumps(order).encode() + b"\n")
             self._send(data)
-            size = int(self._line(until))
+            while (line := self._line(until)).startswith(b"+"):
+                done, _, total = line[1:].partition(b"/")
+                self._far = (int(done), int(total))
+            size = int(line)
             return json.loads(self._bytes(size, until))
         except (OSError, EOFError, ValueError) as error:
             ended = self._ended(name)
@@ -185,8 +201,11 @@ class _Child:
         assert self._process.stdout is not None
         out = bytearray()
         while len(out) < count:
-            if not _readable(self._process.stdout, until - time.monotonic()):
-                raise FileTooSlow()
+            while not _readable(self._process.stdout, min(_BEAT, until - time.monotonic())):
+                if time.monotonic() >= until:
+                    raise FileTooSlow()
+                if self._tell is not None:
+                    self._tell(*self._far)
             got = os.read(self._process.stdout.fileno(), min(count - len(out), 1 << 20))
             if not got:
                 raise EOFError
@@ -239,7 +258,7 @@ def _told(answer: Mapping[str, Any]) -> Extract:
     loaded = answer["loaded"]
     blocks = tuple(Block(text, section, page, row) for text, section, page, row in loaded["blocks"])
     of = Loaded(loaded["title"], blocks, loaded["language"], loaded["pages"], loaded["media_type"])
-    return Extract(of, tuple(Chunk(*values) for values in answer["chunks"]))
+    return Extract(of, tuple(Chunk(*values) for values in answer["chunks"]), tuple(answer["words"]))
 
 
 def told(found: Extract | CoachError) -> dict[str, Any]:
@@ -256,6 +275,7 @@ def told(found: Extract | CoachError) -> dict[str, Any]:
             "media_type": of.media_type,
         },
         "chunks": [(c.start, c.end, c.tokens, c.section, c.page, c.row) for c in found.chunks],
+        "words": found.words,
     }
 
 

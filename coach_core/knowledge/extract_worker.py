@@ -3,7 +3,8 @@
 Invariant: it lives no longer than its parent, which holds the other end of stdin: when that closes, by a clean
 stop or by kill -9, this process ends at once, whatever it is reading. (PR_SET_PDEATHSIG would fire when the
 *thread* that started the child ends.) A file is a line of JSON and its bytes on stdin; the answer is a line with
-a length and so many bytes of JSON on stdout. It never writes a file, and is nice to the app beside it.
+a length and so many bytes of JSON on stdout, before it lines with a + and how many pages of how many are read.
+It never writes a file, and is nice to the app beside it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, BinaryIO
 
 _ROOT = Path(__file__).resolve().parents[2]
 _NICE = 5
+_TELL = 0.4  # seconds between two words of how far a file is
 
 
 def main() -> int:
@@ -31,6 +33,7 @@ def main() -> int:
         data = orders.read(order["size"])
         if len(data) < order["size"]:
             break
+        _pages_told(answers)
         _bound(order["seconds"], order["memory"])
         _answer(answers, _read(data, order["name"]))
     return 0
@@ -58,6 +61,24 @@ def _read(data: bytes, name: str) -> Any:
         return extract.told(extract.too_much())
     except Exception:  # what cuts the text met what it does not expect
         return extract.told(DamagedFile())
+
+
+def _pages_told(answers: BinaryIO) -> None:
+    """Say now and then how many pages are read."""
+    import time
+
+    from coach_core.knowledge import loaders
+
+    last = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last > _TELL:
+            last = time.monotonic()
+            answers.write(b"+%d/%d\n" % (done, total))
+            answers.flush()
+
+    loaders.on_page = tell
 
 
 def _answer(answers: BinaryIO, value: Any) -> None:

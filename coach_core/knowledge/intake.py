@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from coach_core.errors import CoachError, InputError
 from coach_core.knowledge import chunk, loaders
-from coach_core.knowledge.extract import Extractor
-from coach_core.search import words
+from coach_core.knowledge.extract import Extract, Extractor
 from coach_core.store import Database, chunks, documents, files
 from coach_core.types import Document, IngestProgress, new_id, now
 
@@ -48,7 +48,7 @@ class Intake:
         there = documents.known(self._db, collection_id, sha256)
         if there is not None:
             return self._there(there, replaced, tell)
-        found = self._extractor.read(data, name)
+        found = self._extractor.read(data, name, partial(tell, "reading"))
         loaded, pieces = found.loaded, found.chunks
         tell("chunking")
         text, starts = chunk.joined(loaded.blocks)
@@ -68,7 +68,7 @@ class Intake:
         with self._hidden(version_id):
             marks = chunk.marks(loaded.blocks, starts)
             documents.hide(self._db, version_id, document_id, collection_id, text, marks)
-            rows = _rows(pieces, text, loaded, version_id, document_id, collection_id)
+            rows = _rows(found, text, version_id, document_id, collection_id)
             for at in range(0, len(pieces), chunks.BATCH):
                 batch = [row for _, row in zip(range(chunks.BATCH), rows, strict=False)]
                 self._db.write(lambda c, batch=batch: chunks.add(c, version_id, batch)).result()
@@ -119,31 +119,24 @@ class _Teller:
 
 
 def _rows(
-    pieces: Sequence[chunk.Chunk],
-    text: str,
-    loaded: loaders.Loaded,
-    version_id: UUID,
-    document_id: UUID,
-    collection_id: UUID,
+    found: Extract, text: str, version_id: UUID, document_id: UUID, collection_id: UUID
 ) -> Iterator[dict[str, Any]]:
     scope = chunks.scope(collection_id, document_id)
-    for position, piece in enumerate(pieces):
-        said = text[piece.start : piece.end]
-        tokens = words.tokenise(chunk.in_context(loaded.title, piece.section, piece.row, said), loaded.language)
+    for position, (piece, words) in enumerate(zip(found.chunks, found.words, strict=True)):
         yield {
             "id": new_id(),
             "version_id": version_id,
             "document_id": document_id,
             "collection_id": collection_id,
             "position": position,
-            "text": said,
+            "text": text[piece.start : piece.end],
             "section": piece.section,
             "page": piece.page,
             "row": piece.row,
             "start_char": piece.start,
             "end_char": piece.end,
             "tokens": piece.tokens,
-            "words": tokens,
-            "word_count": tokens.count(" ") + 1 if tokens else 0,
+            "words": words,
+            "word_count": words.count(" ") + 1 if words else 0,
             "scope": scope,
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -48,6 +48,23 @@ class Passage:
     def within(self) -> str:
         """The section as it reads beside the title: without the title at its head."""
         return within_title(self.title, self.section)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What a search is kept to, on top of the collections that the asker may see; what is empty keeps nothing out.
+
+    A document's date is the one it gives itself, else the day it came in (UTC); both ends are included.
+    """
+
+    collections: tuple[UUID, ...] = ()
+    documents: tuple[UUID, ...] = ()
+    languages: tuple[str, ...] = ()
+    since: date | None = None
+    until: date | None = None
+
+    def __bool__(self) -> bool:
+        return self != Filter()
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,14 +177,21 @@ def test_an_archive_gives_its_documents_and_tells_those_that_failed(coach: Coach
         archive.writestr("inner.zip", b"PK\x05\x06" + bytes(18))
     mine = coach.create_collection(me, "Archive")
     job = coach.upload(me, mine.id, "course.zip", packed.getvalue())
-    until(lambda: dict(coach.uploads(me))[job].stage == "failed")
-    error = dict(coach.uploads(me))[job].error
-    assert error.startswith(
-        "1 of 3 documents in the archive failed, the others are in. broken.pdf: The file is damaged"
-    )
+    until(lambda: not coach.upload_counts(me, mine.id).moving)
+    steps = {step.name: step for _, step in coach.uploads(me)}
+    assert {n: s.stage for n, s in steps.items()} == {
+        "course.zip/week 1/1.md": "ready",
+        "course.zip/2.md": "ready",
+        "course.zip/broken.pdf": "failed",
+    }, "each document of an archive is an upload of its own"
+    assert job not in dict(coach.uploads(me)) and "damaged" in steps["course.zip/broken.pdf"].error
     found = {d.name: d.title for d in coach.documents(me, mine.id)}
     assert found == {"course.zip/week 1/1.md": "1 (course)", "course.zip/2.md": "Walks (course)"}
+    path = tmp_path / "x.zip"
+    path.write_bytes(packed.getvalue())
     with pytest.raises(InputError, match="Unpack it"):
-        path = tmp_path / "x.zip"
-        path.write_bytes(packed.getvalue())
         coach.ingest(me, mine.id, path.name, path, replace=coach.documents(me, mine.id)[0].id)
+    with pytest.raises(
+        FileError, match=r"1 of 3 documents in the archive failed, the others are in\. broken\.pdf: The"
+    ):
+        coach.ingest(me, mine.id, path.name, path)

@@ -108,6 +108,10 @@ _UNTITLED = re.compile(
 )
 
 
+def on_page(done: int, total: int) -> None:
+    """Told by loaders of long files how far they are; the process that reads puts its own in this one's place."""
+
+
 def kind_of(name: str) -> str:
     """Which loader reads files of this name; "" where none does."""
     return KINDS.get(_ending(name), ("", ""))[0]

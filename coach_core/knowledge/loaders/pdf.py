@@ -19,6 +19,7 @@ import pypdfium2
 import pypdfium2.raw as pdfium
 
 from coach_core.errors import DamagedFile, EncryptedFile, FileTooLarge, FileTooSlow
+from coach_core.knowledge import loaders
 from coach_core.knowledge.loaders import SEPARATOR, Block, Loaded, layout
 
 _gate = threading.Lock()
@@ -55,7 +56,10 @@ def _read(document: Any) -> Loaded:
     count = len(document)
     if count > _MOST_PAGES:
         raise FileTooLarge(f"The file has {count:,} pages. Split it into parts of at most {_MOST_PAGES:,}.")
-    pages = [_lines(document[i]) for i in range(count)]
+    pages: list[list[str]] = []
+    for i in range(count):
+        pages.append(_lines(document[i]))
+        loaders.on_page(i + 1, count)
     _read_scans(document, pages)
     title = str(document.get_metadata_dict().get("Title") or "").strip()
     headings = _headings(document, count)
