@@ -1,162 +1,464 @@
 """The models by which passages are found by their meaning, and the embedding of what waits for it.
 
-Invariant: what is asked here never fails because there is no model (yet): nothing is found by meaning then.
-One process a home embeds at a time, and what was embedded is stored batch by batch.
+Invariant: what is asked here never fails because there is no model (yet): nothing is found by meaning then. When
+another model is chosen, the one before it finds passages until the new one has read all that it had read; the row of
+store/serving says so to all processes. One process embeds at a time, and what it did is stored batch by batch.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as Late
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from coach_core.errors import CoachError
+from coach_core.errors import BadSetting, CoachError
 from coach_core.knowledge import chunk
-from coach_core.knowledge.lazy import Lazy
+from coach_core.knowledge.choice import Choice, Factory
 from coach_core.search import e5, english, finder, meaning, words
 from coach_core.search.index import packed
-from coach_core.store import Database, chunks
-from coach_core.types import Check
+from coach_core.store import Database, chunks, collections, leases, serving
+from coach_core.store.serving import Serving
+from coach_core.types import Check, EmbeddingProgress, now
 
 log = logging.getLogger(__name__)
-Factory = Callable[[], meaning.Embedder]
+KEEP = timedelta(days=7)  # vectors of a model that was left; going back within that time costs nothing
 _EMBED_AT_ONCE = 64
+_OPENING = 30.0  # seconds that embedding waits for the model before
+_LOOK_EVERY = 20  # batches, whether the new model may serve already
 _REMEMBERED = 2000
+Open = Callable[[str], meaning.Embedder]
+Progress = Callable[[int, int], None]
 
 
 class Embedding:
-    """`spec` is one of search/meaning, or give a factory."""
+    """`opener` opens what a spec names (search/meaning without one); `choose` says which is wanted now."""
 
     def __init__(
-        self, db: Database, home: Path, spec: str = "", factory: Factory | None = None, english_: Factory | None = None
+        self,
+        db: Database,
+        home: Path,
+        spec: str = "",
+        factory: Factory | None = None,
+        english_: Factory | None = None,
+        *,
+        opener: Open | None = None,
+        choose: Callable[[], str] | None = None,
+        patience: float = 0.25,
     ) -> None:
         self._db = db
         self._home = home
-        self._bundled = factory is None and spec in ("", "bundled")
-        factory = factory or partial(meaning.open_embedder, home, spec)
-        self.sides: dict[str, finder.Side] = {}  # of the opened embedders, by their names
-        self._embedder = Lazy(lambda: self._opened(factory()))
-        if english_ is None and self._bundled and english.there():
-            english_ = english.open_english
-        self._english = Lazy(lambda: self._opened(english_(), english.LANGUAGES)) if english_ is not None else None
-        self._gate = threading.Lock()
+        self._opener = opener or (partial(_only, _plain(spec), factory) if factory else partial(_open, home))
+        self._english = english_
+        self._own = factory is not None
+        self._choose = choose or (lambda: spec)
+        self._patience = patience  # seconds that a question waits for a model behind an address
+        self._gate = threading.RLock()
+        self._chosen = self._choice(_plain(self._choose()))
+        self._before: Choice | None = None  # what serves until the chosen one may
+        self._looked = False
+        self._done: tuple[Any, ...] = ()  # for what there was nothing left to do
+        self._rate = 0.0  # passages a second, lately
+        self._kept_up = 0  # the newest passage when the models changed: newer ones both read
         self._vectors: dict[str, Any] = {}  # of sentences that were scored lately
+        self._pool = ThreadPoolExecutor(4, thread_name_prefix="ask-embedder")
+
+    @property
+    def sides(self) -> dict[str, finder.Side]:
+        return {**(self._before.sides if self._before else {}), **self._chosen.sides}
 
     def warm(self, wait: float = 0.0) -> bool:
-        """Begin to open the models; whether the first is there within `wait` seconds."""
-        there = self._embedder.ready(wait) is not None
-        if self._english is not None:
-            self._english.ready(wait if there else 0.0)
-        return there
+        """Begin to open the models; whether the first that may answer is there within `wait` seconds."""
+        self._look()
+        before = self._before
+        there = before.warm(wait) if before is not None else False
+        return self._chosen.warm(0.0 if there else wait) or there
 
     def close(self) -> None:
-        for lazy in self._lazies():
-            lazy.close()
-        self.sides = {}
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        for choice in (self._chosen, self._before):
+            if choice is not None:
+                choice.close()
+
+    # which models
+
+    def refresh(self) -> None:
+        """Take up what is wanted and what serves now, whoever decided it."""
+        spec, state = _plain(self._choose()), serving.get(self._db)
+        with self._gate:
+            self._looked = True
+            if spec != self._chosen.spec:
+                self._change(spec)
+            if state is None or self._is(self._chosen, state) or state.spec == self._chosen.spec:
+                self._retire(None)
+            elif self._before is None or self._before.spec != state.spec:
+                self._retire(self._choice(state.spec))
+                self._kept_up = self._newest()
+
+    def _change(self, spec: str) -> None:
+        left, back = self._chosen, self._before
+        if back is not None and back.spec == spec:
+            self._chosen, self._before = back, None
+            left.close()
+        else:
+            self._chosen = self._choice(spec)
+            if back is None:  # it may be what serves: no need to open it again
+                self._before = left
+            else:
+                left.close()
+        self._rate = 0.0
+        self._done = ()
+        self._kept_up = self._newest()
+
+    def _retire(self, instead: Choice | None) -> None:
+        before, self._before = self._before, instead
+        if before is not None:
+            if instead is None and self._chosen.first.opened:
+                self._load(self._chosen)  # so that the first question after the change is as quick as any
+            threading.Thread(target=before.close, name="close-embedder", daemon=True).start()
+
+    def _newest(self) -> int:
+        with self._db.read() as connection:
+            return serving.last_number(connection)
+
+    def _load(self, choice: Choice) -> None:
+        with self._db.read() as connection:
+            ids = [c.id for c in collections.list_collections(self._db)]
+            for side in list(choice.sides.values()):
+                side.index.refresh(connection, ids)
+
+    def _is(self, choice: Choice, state: Serving) -> bool:
+        return choice.name == state.models[0] if choice.name else choice.spec == state.spec
+
+    def _choice(self, spec: str) -> Choice:
+        parts: list[tuple[Factory, Sequence[str]]] = [(partial(self._opener, spec), ())]
+        beside = self._english
+        if beside is None and not self._own and spec == "bundled" and english.there():
+            beside = english.open_english
+        if beside is not None and spec == "bundled":
+            parts.append((beside, english.LANGUAGES))
+        return Choice(spec, parts)
+
+    def _look(self) -> None:
+        if not self._looked:
+            self.refresh()
+
+    def _answering(self) -> Choice:
+        """Whose vectors decide: those of the models before, as long as those can be opened."""
+        before = self._before
+        if before is None or (before.first.trouble and before.first.ready() is None):
+            return self._chosen
+        return before
+
+    # asking
 
     def asked(self, text: str, wait: float = 0.0) -> list[finder.Asked]:
-        """The question to each model that is open and speaks its language."""
-        language = words.language_of(text)
-        out: list[finder.Asked] = []
-        for lazy in self._lazies():
-            embedder = lazy.ready(wait)
-            side = self.sides.get(embedder.name) if embedder is not None else None
-            if embedder is None or side is None or not side.speaks(language):
-                continue
-            vector = _query(embedder, text)
-            if vector is not None:
-                out.append(finder.Asked(side, vector))
-        return out
+        """The question to each model that is open and speaks its language; those behind an address in time or not."""
+        self._look()
+        sides = self._answering().open_sides(words.language_of(text), wait)
+        patience = max(wait, self._patience)
+        *others, last = sides or [None]
+        asked = [(side, self._pool.submit(_query, side.embedder, text)) for side in others if side is not None]
+        if last is not None:
+            remote = getattr(last.embedder, "remote", False)
+            asked.append((last, self._pool.submit(_query, last.embedder, text) if remote else _here(last, text)))
+        vectors = [(side, _in_time(future, side, patience)) for side, future in asked]
+        return [finder.Asked(side, vector) for side, vector in vectors if vector is not None]
 
     def score(self, question: str, texts: Sequence[str]) -> list[float]:
         """How near each of `texts` is to `question` (cosines); [] where there is no embedder."""
-        embedder = self._embedder.ready(1.0)  # while it is being made, words alone must do
-        vector = _query(embedder, question)
+        self._look()
+        embedder = self._answering().first.ready(1.0)  # while it is being made, words alone must do
+        vector = _query(embedder, question) if embedder is not None else None
         if embedder is None or vector is None:
             return []
         with self._gate:
-            missing = [t for t in dict.fromkeys(texts) if t not in self._vectors]
-        new = dict(zip(missing, embedder.passages(missing), strict=True)) if missing else {}
+            known = {t: self._vectors[k] for t in texts if (k := f"{embedder.name}\0{t}") in self._vectors}
+        missing = [t for t in dict.fromkeys(texts) if t not in known]
+        try:
+            known |= dict(zip(missing, embedder.passages(missing), strict=True)) if missing else {}
+        except CoachError as error:
+            log.warning("sentences could not be embedded: %s", error.sentence)
+            return []
         with self._gate:
-            known = self._vectors | new
-            self._vectors = dict(list(known.items())[-_REMEMBERED:])
+            self._vectors |= {f"{embedder.name}\0{t}": known[t] for t in missing}
+            self._vectors = dict(list(self._vectors.items())[-_REMEMBERED:])
         return [float(known[t] @ vector) for t in texts]
+
+    # how far
 
     def model(self) -> str:
         """The name beside the vectors that count; of another embedder it is known once that is open."""
-        opened = self._embedder.ready()
-        return opened.name if opened is not None else e5.NAME if self._bundled else ""
+        self._look()
+        choice = self._answering()
+        if choice.first.ready() is not None:
+            return choice.name
+        state = serving.get(self._db)
+        if state is not None and state.spec == choice.spec:
+            return state.models[0]
+        return e5.NAME if choice.spec == "bundled" and not self._own else ""
 
     def pending(self) -> tuple[int, int]:
         """(passages that meaning finds, all passages)."""
         with self._db.read() as connection:
             return chunks.vector_counts(connection, self.model())
 
-    def embed_pending(self, stop: threading.Event, progress: Callable[[int, int], None] | None = None) -> None:
-        """Embed what waits until nothing does or `stop` is set."""
+    def progress(self) -> EmbeddingProgress:
+        """How far the chosen model is, and who finds passages until it is there."""
+        self._look()
+        before, chosen = self._before, self._chosen
+        changing = before is not None and self._answering() is before
+        name = (chosen.name if changing else "") or ("" if changing else self.model())
         with self._db.read() as connection:
-            if not chunks.anything(connection):
-                return
-        embedder = self._embedder.get()
-        try:
-            with FileLock(self._home / "embedding.lock", timeout=0):
-                self._embed(embedder, stop, progress)
-                if self._english is not None and self._waits_for_english():
-                    self._embed(self._english.get(), stop, None, english.LANGUAGES)
-        except Timeout:
-            log.debug("another process is embedding")
+            done, total = chunks.vector_counts(connection, name)
+        trouble = chosen.first.trouble if chosen.first.opened is None else ""
+        if not trouble and before is not None and not changing:
+            trouble = f"The model before cannot be opened: {before.first.trouble}"
+        seconds = (total - done) / self._rate if self._rate and done < total else None
+        return EmbeddingProgress(done, total, name, before.name if before and changing else "", seconds, trouble)
 
     def check(self) -> Check:
         """Whether passages are found by meaning, for `doctor`."""
+        self._look()
         try:
-            embedder = self._embedder.get()
+            embedder = self._chosen.first.get()
         except CoachError as error:
             mend = "Search goes by words alone until then. Run `make setup`, or set COACH_EMBEDDER."
+            if self._before is not None and self._answering() is self._before:
+                mend = f"{self._before.name or 'The model before'} finds passages until then."
             return Check("embeddings", "warn", error.sentence, mend)
-        return Check("embeddings", "ok", f"{embedder.name}, {embedder.dim} numbers a passage")
+        state = self.progress()
+        rate = self._rate or speed(embedder)
+        names = [f"{lazy.opened.name} for {', '.join(ls)}" for lazy, ls in self._chosen.parts[1:] if lazy.opened]
+        beside = f", beside it {' and '.join(names)}" if names else ""
+        detail = f"{embedder.name}{beside}, {embedder.dim} numbers a passage, {rate:,.0f} passages/s"
+        if state.done < state.total:
+            detail += f", {state.done:,} of {state.total:,} read"
+        if state.serving:
+            detail += f"; {state.serving} finds passages until then"
+        kept = self._kept()
+        if kept:
+            detail += f"; kept for going back: {kept}"
+        return Check("embeddings", "warn" if state.trouble else "ok", detail, state.trouble)
 
-    def _waits_for_english(self) -> bool:
+    def _kept(self) -> str:
+        state = serving.get(self._db)
+        left = state.left if state is not None else {}
+        return ", ".join(f"{m} until {datetime.fromisoformat(at) + KEEP:%d %b}" for m, at in left.items())
+
+    # embedding
+
+    def embed_pending(self, stop: threading.Event, progress: Progress | None = None) -> None:
+        """Embed what waits until nothing does or `stop` is set."""
+        self.refresh()
         with self._db.read() as connection:
-            return bool(chunks.unembedded(connection, english.NAME, 1, languages=english.LANGUAGES))
+            if not chunks.anything(connection):
+                return
+            there = collections.total_generation(connection)
+        if (self._standing(), there) == self._done:
+            return
+        choice, before = self._chosen, self._before
+        try:
+            choice.first.get()
+        except CoachError:
+            with self._alone() as alone:
+                if alone and before is not None:
+                    self._keep_up(before, stop)
+            raise
+        with self._alone() as alone:
+            if not alone:
+                log.debug("another process is embedding")
+                return
+            self._begin(choice)
+            self._settle(choice)
+            for lazy, languages in choice.parts:
+                if self._waits(lazy.get(), languages):
+                    self._embed(choice, lazy.get(), languages, stop, progress)
+            if stop.is_set() or self._chosen is not choice:
+                return
+            self._settle(choice)
+            self._clear(choice, stop)
+        with self._db.read() as connection:
+            self._done = (self._standing(), collections.total_generation(connection))
+
+    def _standing(self) -> tuple[Any, ...]:
+        """As long as this and the collections are the same, what was done is done."""
+        return self._chosen.spec, self._chosen.names(), self._before is None, now().date()
+
+    def _waits(self, embedder: meaning.Embedder, languages: Sequence[str]) -> bool:
+        with self._db.read() as connection:
+            return bool(chunks.unembedded(connection, embedder.name, 1, languages=languages))
 
     def _embed(
         self,
+        choice: Choice,
         embedder: meaning.Embedder,
+        languages: Sequence[str],
         stop: threading.Event,
-        progress: Callable[[int, int], None] | None,
-        languages: Sequence[str] = (),
+        progress: Progress | None,
     ) -> None:
-        last = 0
-        done, total = self.pending()
-        while not stop.is_set():
-            with self._db.read() as connection:
-                rows = chunks.unembedded(connection, embedder.name, _EMBED_AT_ONCE, last, languages)
-            if not rows:
+        last = batches = 0
+        first = embedder is choice.first.opened
+        with self._db.read() as connection:
+            done, total = chunks.vector_counts(connection, embedder.name)
+        while not stop.is_set() and self._chosen is choice:
+            if self._before is not None:
+                self._keep_up(self._before, stop)
+            began = time.perf_counter()
+            count = self._batch(embedder, languages, last)
+            if not count:
                 return
-            vectors = packed(embedder.passages([chunk.in_context(r.title, r.section, r.row, r.text) for r in rows]))
-            stored = [(r.number, r.version_id, r.collection_id, v) for r, v in zip(rows, vectors, strict=True)]
-            self._db.write(lambda c, stored=stored: chunks.add_vectors(c, embedder.name, stored)).result()
-            last, done = rows[-1].number, done + len(rows)
-            if progress is not None:
-                progress(min(done, total), total)
+            last, some = count
+            done += some
+            if first:
+                self._measure(some / max(time.perf_counter() - began, 1e-6))
+                if progress is not None:
+                    progress(min(done, total), total)
+            batches += 1
+            if batches % _LOOK_EVERY == 0 and self._before is not None:
+                self._settle(choice)
 
-    def _opened(self, embedder: meaning.Embedder, languages: Sequence[str] = ()) -> meaning.Embedder:
-        self.sides[embedder.name] = finder.Side(embedder, languages)
-        return embedder
+    def _batch(self, embedder: meaning.Embedder, languages: Sequence[str], after: int) -> tuple[int, int] | None:
+        """Embed the next passages beyond number `after`: (the last one's number, how many)."""
+        with self._db.read() as connection:
+            most = getattr(embedder, "at_once", _EMBED_AT_ONCE)
+            rows = chunks.unembedded(connection, embedder.name, most, after, languages)
+        if not rows:
+            return None
+        vectors = packed(embedder.passages([chunk.in_context(r.title, r.section, r.row, r.text) for r in rows]))
+        stored = [(r.number, r.version_id, r.collection_id, v) for r, v in zip(rows, vectors, strict=True)]
+        self._db.write(lambda c: chunks.add_vectors(c, embedder.name, stored)).result()
+        return rows[-1].number, len(rows)
 
-    def _lazies(self) -> list[Lazy]:
-        return [lazy for lazy in (self._embedder, self._english) if lazy is not None]
+    def _keep_up(self, before: Choice, stop: threading.Event) -> None:
+        """Passages that came after the change are read by the old model too, where that costs no request."""
+        embedder = before.first.ready(_OPENING)
+        if embedder is None or getattr(embedder, "remote", False):
+            return
+        while not stop.is_set() and (got := self._batch(embedder, (), self._kept_up)):
+            self._kept_up = got[0]
+
+    def _measure(self, rate: float) -> None:
+        self._rate = 0.8 * self._rate + 0.2 * rate if self._rate else rate
+
+    # changing from one model to another
+
+    def _begin(self, choice: Choice) -> None:
+        """The first model to read anything serves from the start."""
+        if serving.get(self._db) is None:
+            serving.put(self._db, Serving(choice.spec, choice.names()))
+
+    def _settle(self, choice: Choice) -> None:
+        """Let the chosen model serve if it has read all that the one before had read."""
+        state = serving.get(self._db)
+        names = choice.names()
+        if state is None or not names or (state.models == names and state.spec == choice.spec):
+            return
+        if state.models[0] != names[0]:
+            with self._db.read() as connection:
+                if serving.uncovered(connection, state.models[0], names[0]):
+                    return
+        moment = now().isoformat()
+        left = {m: state.left.get(m, moment) for m in (*state.left, *state.models) if m not in names}
+        serving.put(self._db, Serving(choice.spec, names, left))
+        if state.models[0] != names[0]:
+            log.info("%s finds passages now; the vectors of %s are kept for a while", names[0], state.models[0])
+        self.refresh()
+
+    def _clear(self, choice: Choice, stop: threading.Event) -> None:
+        """Note what is neither wanted nor serving, and drop it when its time has come."""
+        state = serving.get(self._db)
+        if state is None:
+            return
+        with self._db.read() as connection:
+            stored = serving.models(connection)
+        used = {*choice.names(), *state.models}
+        if any(lazy.opened is None for lazy, _ in choice.parts):
+            used.add(english.NAME)  # it could not be opened this time
+        moment = now()
+        left = {m: state.left.get(m, moment.isoformat()) for m in stored if m not in used}
+        for model in [m for m, at in left.items() if datetime.fromisoformat(at) + KEEP <= moment]:
+            while not stop.is_set() and self._db.write(lambda c, model=model: serving.drop_some(c, model)).result():
+                pass
+            if not stop.is_set():
+                del left[model]
+        if left != dict(state.left):
+            serving.put(self._db, replace(state, left=left))
+
+    @contextmanager
+    def _alone(self) -> Iterator[bool]:
+        """Whether no other process embeds, here or at another replica, until the block ends."""
+        try:
+            with FileLock(self._home / "embedding.lock", timeout=0):
+                if self._db.sqlite:
+                    yield True
+                    return
+                with leases.held(self._db, "embedding") as mine:
+                    yield mine
+        except Timeout:
+            yield False
 
 
-def _query(embedder: meaning.Embedder | None, text: str) -> Any:
+def speed(embedder: meaning.Embedder) -> float:
+    """Passages of a usual length that it embeds in a second."""
+    texts = [f"{number}. {_SAMPLE}" for number in range(8)]
+    began = time.perf_counter()
+    embedder.passages(texts)
+    return len(texts) / max(time.perf_counter() - began, 1e-6)
+
+
+_SAMPLE = (
+    "Before a difficult talk, write down what you saw, what it did to you and what you ask for. Say it in that order, "
+    "calmly, and leave the other time to answer. Do not explain their motives to them: ask. Agree on one small step "
+    "that can be seen, and on the day on which you will look at it together. If it becomes loud, take a break. "
+) * 3
+
+
+def _plain(spec: str) -> str:
+    return spec.strip() or "bundled"
+
+
+def _open(home: Path, spec: str) -> meaning.Embedder:
+    return meaning.open_embedder(home, spec)
+
+
+def _only(spec: str, factory: Factory, wanted: str) -> meaning.Embedder:
+    if wanted != spec:
+        raise BadSetting(f"The embedding model {wanted!r} cannot be opened here.")
+    return factory()
+
+
+def _query(embedder: meaning.Embedder, text: str) -> Any:
     """The question's vector; None where the embedder fails (an endpoint may)."""
     try:
-        return embedder.query(text) if embedder is not None else None
+        return embedder.query(text)
     except CoachError as error:
         log.warning("the question could not be embedded: %s", error.sentence)
+        return None
+
+
+def _here(side: finder.Side, text: str) -> Future[Any]:
+    future: Future[Any] = Future()
+    future.set_result(_query(side.embedder, text))
+    return future
+
+
+def _in_time(future: Future[Any], side: finder.Side, patience: float) -> Any:
+    """The vector; None where a model behind an address is late: words answer, and the next time it is known."""
+    if not getattr(side.embedder, "remote", False):
+        return future.result()
+    try:
+        return future.result(patience)
+    except Late:
+        log.warning("%s did not embed the question in time", side.embedder.name)
         return None

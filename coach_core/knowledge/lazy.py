@@ -35,6 +35,11 @@ class Lazy:
     def opened(self) -> Embedder | None:
         return self._embedder
 
+    @property
+    def trouble(self) -> str:
+        """Why the last opening failed; "" when none did."""
+        return self._error.sentence if self._error is not None else ""
+
     def ready(self, wait: float = 0.0) -> Embedder | None:
         """The embedder if it is there within `wait` seconds; else None, and it goes on being opened."""
         if self._embedder is None:

@@ -119,7 +119,7 @@ class Line:
             raise Refused(f"{self._named} did not answer in time.") from None
         except httpx2.InvalidURL:
             raise Refused(f"{self._named} has an address that cannot be read.", 1) from None
-        except httpx2.HTTPError:
+        except (httpx2.HTTPError, RuntimeError):  # the latter when it was closed meanwhile
             raise Refused(f"{self._named} cannot be reached.") from None
         said = b"".join(parts)
         if answer.status_code != 200:
@@ -191,7 +191,10 @@ class RemoteEmbedder:
     def passages(self, texts: Sequence[str]) -> F32:
         before = self._before["passage"]
         batches = self._batches([before + t for t in texts])
-        rows = list(self._workers.map(self._patiently, batches))
+        try:
+            rows = list(self._workers.map(self._patiently, batches))
+        except RuntimeError:
+            raise Refused(f"The {self._line.server.what} was closed.", 1) from None
         return np.concatenate(rows) if rows else np.zeros((0, self.dim), np.float32)
 
     def query(self, text: str) -> F32:

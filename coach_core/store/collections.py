@@ -98,6 +98,13 @@ def generations(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, int]:
     return {row.id: row.generation for row in connection.execute(query)}
 
 
+def total_generation(connection: Connection) -> int:
+    """A number that is another whenever something was taken in, embedded, moved or removed."""
+    total = sa.select(sa.func.coalesce(sa.func.sum(COLLECTIONS.c.generation), 0), sa.func.count())
+    generations, count = connection.execute(total).one()
+    return int(generations) * 1000 + int(count)
+
+
 def _with_counts() -> sa.Select[tuple[object, ...]]:
     return (
         sa.select(

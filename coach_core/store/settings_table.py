@@ -27,6 +27,12 @@ def get_all(db: Database) -> Mapping[str, str]:
     return {row.name: row.value for row in rows}
 
 
+def get(db: Database, name: str) -> str:
+    """The value of one row; "" where there is none."""
+    with db.read() as connection:
+        return connection.execute(sa.select(_SETTINGS.c.value).where(_SETTINGS.c.name == name)).scalar() or ""
+
+
 def set(db: Database, name: str, value: str, *, by: str = "") -> None:
     if _SECRET.search(name):
         raise BadSetting(f"{name} is a secret. Put it into .env or the environment, not into the database.")
