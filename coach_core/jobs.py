@@ -30,6 +30,7 @@ class Jobs:
         self._stop = threading.Event()
         self._work = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._clears: dict[str, Callable[[], int]] = {}
         self._loops: list[tuple[str, Callable[[], None]]] = [
             ("warm", self._warm),
             ("embedding", self._embed),
@@ -44,6 +45,10 @@ class Jobs:
                 self._guarded(name, lambda: do(self._stop.wait))
 
         self._loops.append((name, loop))
+
+    def clears(self, name: str, do: Callable[[], int]) -> None:
+        """Before the start: what else is dropped when it is past its time; `do` says how many."""
+        self._clears[name] = do
 
     def start(self) -> None:
         for name, loop in self._loops:
@@ -64,6 +69,7 @@ class Jobs:
         return {
             "events of ended turns": turns.drop_old_events(self._db, now() - KEEP_EVENTS),
             "old measures": metrics.prune(self._db, now()),
+            **{name: do() for name, do in self._clears.items()},
         }
 
     def later(self, seconds: float, do: Callable[[], None]) -> None:

@@ -37,7 +37,7 @@ SHARED = {
 }
 #: The variable of the key of the settings' own endpoint.
 OWN_KEY = SHARED["openai_api_key"]
-SECRETS = frozenset({"openai_api_key", "database_url"})
+SECRETS = frozenset({"openai_api_key", "database_url", "embedder_key", "reranker_key"})
 #: Needed before the table can be read, or where a table could lead secrets away: never from the table.
 NOT_IN_TABLE = SECRETS | {"home", "host", "port", "openai_base_url", "log_level", "script"}
 #: How a variable with an endpoint's key may be called: COACH_KEY_... is meant for nothing else, and of the
@@ -110,9 +110,23 @@ class Settings(BaseSettings):
     )
     local_model: Text = Field("", description="A GGUF file or hub id (owner/name) for the backend `local`.")
     local_model_context: int = Field(4096, ge=512, le=1_048_576, description="The local model's window, in tokens.")
-    embedder: Text = Field("", description="Embedding model: empty for the bundled one, a folder, hub id or URL.")
+    embedder: Text = Field(
+        "",
+        description="Embedding model: empty for the bundled one, a folder, a hub id, an endpoint as name#model, or "
+        "https://host/v1/embeddings#model.",
+    )
+    embedder_key: Text = Field("", repr=False, description="The key for an embedder that is set by its address.")
     script: Text = Field("", description="A JSON script that the backend `scripted` plays. For tests only.")
-    reranker: Text = Field("", description="Reserved for a reranking model. Empty: none.")
+    reranker: Text = Field(
+        "",
+        description="A model that reads the best passages once more: name#model of an endpoint, or "
+        "https://host/v1/rerank#model. Empty: none.",
+    )
+    reranker_key: Text = Field("", repr=False, description="The key for a reranker that is set by its address.")
+    reranker_passages: int = Field(30, ge=2, le=200, description="Passages that the reranker reads for a question.")
+    reranker_deadline: Seconds = Field(
+        0.3, description="Seconds to wait for the reranker; at most three quarters of the context's deadline."
+    )
     host: Text = Field("127.0.0.1", min_length=1, description="The address the app listens on.")
     port: int = Field(8501, ge=1, le=65_535, description="The port the app listens on.")
     conversation_state: Literal["previous_response", "conversation", "stateless"] = Field(
@@ -131,6 +145,9 @@ class Settings(BaseSettings):
     context_deadline: Seconds = Field(0.4, description="Seconds that gathering the context may take.")
     message_chars: int = Field(50_000, ge=1, le=1_000_000, description="The longest message, in characters.")
     upload_mb: int = Field(25, ge=1, le=1024, description="The largest file, in MB.")
+    unanswered_days: int = Field(
+        180, ge=0, le=3650, description="Days that questions the documents did not answer are kept. 0: never."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much is logged.")
 
     _sources: Mapping[str, str] = PrivateAttr(default_factory=dict)
@@ -261,7 +278,7 @@ class Settings(BaseSettings):
 
     def holds_secret(self, text: str) -> bool:
         """Whether a key that this app knows stands in `text`."""
-        known = [self.openai_api_key, *(self._keys.all() if self._keys else ())]
+        known = [self.openai_api_key, self.embedder_key, self.reranker_key, *(self._keys.all() if self._keys else ())]
         return any(len(key) >= 8 and key in text for key in known)
 
     def shown(self, name: str) -> str:

@@ -19,6 +19,7 @@ from coach_core.types import Actor
 
 if TYPE_CHECKING:
     from coach_core.coach.hosted import Hosted
+    from coach_core.coach.looking_back import LookingBack
 
 
 class Base:
@@ -34,6 +35,7 @@ class Base:
     _attached: Attached
     _asking: Asking
     _hosted: Hosted
+    _looking: LookingBack
 
     def _holds_key(self, text: str) -> bool:
         """Whether a key of this app stands in `text`, or what looks like one."""

@@ -50,6 +50,10 @@ def _nothing() -> None:
     return None
 
 
+def _unheard(_request: Request) -> None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """A backend to ask, with what goes with it and with no other.
@@ -95,7 +99,7 @@ class Turn:
     asked. `so_far` is the text of an answer that is gone on with and `cited` what it has cited; their
     numbers stay. Of that text request.resume_from is what came after its last tool. `hosted_instructions`
     stand in for the request's where the API searches the documents itself. `left_out` counts the older
-    messages that request.history lacks.
+    messages that request.history lacks. `asked` is called with each request as a backend is given it.
     """
 
     id: UUID
@@ -111,6 +115,7 @@ class Turn:
     so_far: str = ""
     cited: Sequence[Citation] = ()
     left_out: int = 0
+    asked: Callable[[Request], None] = _unheard
 
 
 def run_turn(turn: Turn, cancel: threading.Event, clock: Clock | None = None) -> Iterator[Event]:

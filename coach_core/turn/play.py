@@ -156,6 +156,7 @@ class Play:
             request = self._filled(request, self._passages or ())
         while True:
             try:
+                self._turn.asked(request)
                 yield from self._answer(choice, request)
                 return
             except (ContextTooLong, HostedSearchFailed) as fault:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from coach_core.errors import CollectionNotFound, DocumentNotFound, FileNotFound, NameTaken, NotFound
 from coach_core.knowledge import Knowledge
-from coach_core.store import Database, chunks, documents, files, trash, unanswered, uses
+from coach_core.store import Database, chunks, documents, files, matching, trash, unanswered, uses
 from coach_core.types import new_id, now
 from tests.knowledge.conftest import HashedWords
 
@@ -110,7 +110,7 @@ def test_a_deleted_document_takes_no_place_among_the_found(knowledge: Knowledge,
         knowledge.delete(knowledge.add(home.id, f"naps{n}.md", long + b"\n\n" + bytes(str(n), "ascii")).id)
     knowledge.add(home.id, "sleep.md", SLEEP)
     with db.read() as connection:
-        assert len(chunks.by_words(connection, {"nap": 1}, [home.id], None, 10)) == 1
+        assert len(matching.by_words(connection, {"nap": 1}, [home.id], 10)) == 1
 
 
 @pytest.mark.parametrize("copy", [False, True])
