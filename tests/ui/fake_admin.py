@@ -51,6 +51,8 @@ from coach_core.types import (
     ThreadQuery,
     Trial,
     TurnRecord,
+    UploadCounts,
+    UploadStage,
     Usage,
     User,
     Vendor,
@@ -81,6 +83,7 @@ class FakeCoach:
         self.texts: dict[UUID, str] = {}
         self.jobs: list[tuple[UUID, IngestProgress]] = []
         self.job_groups: dict[UUID, UUID] = {}  # a job that is not here shows everywhere
+        self.seconds_left: float | None = None
         self.refuses: dict[str, CoachError] = {}  # names of files whose upload raises
         self.report: Report | None = None
         self.settings_rows: list[tuple[str, str, str]] = []
@@ -393,8 +396,59 @@ class FakeCoach:
     def largest_upload(self) -> int:
         return 25_000_000
 
-    def uploads(self, actor: Actor, collection_id: UUID | None = None) -> list[tuple[UUID, IngestProgress]]:
-        return [j for j in self.jobs if collection_id in (None, self.job_groups.get(j[0], collection_id))]
+    def uploads(
+        self,
+        actor: Actor,
+        collection_id: UUID | None = None,
+        stages: Sequence[UploadStage] = (),
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[tuple[UUID, IngestProgress]]:
+        mine = [j for j in self.jobs if collection_id in (None, self.job_groups.get(j[0], collection_id))]
+        mine = [j for j in mine if not stages or j[1].stage in stages]
+        return mine[offset : None if limit is None else offset + limit]
+
+    def upload_counts(self, actor: Actor, collection_id: UUID | None = None) -> UploadCounts:
+        steps = [step for _, step in self.uploads(actor, collection_id)]
+        stages = [step.stage for step in steps]
+        ready, failed = stages.count("ready"), stages.count("failed")
+        waiting, paused = stages.count("queued"), stages.count("paused")
+        return UploadCounts(
+            len(stages), ready, failed, waiting, paused, len(stages) - ready - failed - waiting - paused,
+            sum(step.duplicate for step in steps), (ready + failed) / len(stages) if stages else 0.0, self.seconds_left,
+        )  # fmt: skip
+
+    def _steer(self, actor: Actor, what: str, group: UUID | None, before: tuple[str, ...], after: str | None) -> int:
+        require(actor, "knowledge.write")
+        self.asked.append((what, group))
+        mine = {job for job, step in self.uploads(actor, group) if step.stage in before}
+        if after is None:
+            self.jobs = [j for j in self.jobs if j[0] not in mine]
+        else:
+            stage: Any = after
+            changed = [(j, dataclasses.replace(s, stage=stage) if j in mine else s) for j, s in self.jobs]
+            self.jobs = changed
+        return len(mine)
+
+    def pause_uploads(self, actor: Actor, collection_id: UUID | None = None) -> int:
+        return self._steer(actor, "pause", collection_id, ("queued",), "paused")
+
+    def resume_uploads(self, actor: Actor, collection_id: UUID | None = None) -> int:
+        return self._steer(actor, "resume", collection_id, ("paused",), "queued")
+
+    def retry_uploads(self, actor: Actor, collection_id: UUID | None = None) -> int:
+        return self._steer(actor, "retry", collection_id, ("failed",), "queued")
+
+    def clear_uploads(
+        self, actor: Actor, collection_id: UUID | None = None, stages: Sequence[UploadStage] = ("ready", "failed")
+    ) -> int:
+        return self._steer(actor, "clear", collection_id, tuple(stages), None)
+
+    def cancel_uploads(self, actor: Actor, collection_id: UUID | None = None, upload_id: UUID | None = None) -> int:
+        if upload_id is not None:
+            self.dismiss_upload(actor, upload_id)
+            return 1
+        return self._steer(actor, "cancel", collection_id, ("queued", "paused", "reading", "chunking"), None)
 
     def delete_document(self, actor: Actor, document_id: UUID) -> None:
         require(actor, "knowledge.write")
