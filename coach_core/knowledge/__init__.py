@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace as with_values
 from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -17,9 +18,9 @@ from coach_core.knowledge.embedding import Embedding
 from coach_core.knowledge.extract import Extractor
 from coach_core.knowledge.finding import Finding
 from coach_core.knowledge.intake import Intake, Progress
-from coach_core.search import finder, meaning
+from coach_core.search import finder, meaning, rerank
 from coach_core.store import Database, collections, documents, moves, trash, uses
-from coach_core.types import Check, Collection, Deleted, Document, DocumentUse, Passage, now
+from coach_core.types import Check, Collection, Deleted, Document, DocumentUse, Filter, Passage, now
 
 _SWEEP_AFTER = timedelta(hours=1)  # no ingestion takes longer between its first row and its last
 
@@ -35,12 +36,25 @@ class Knowledge:
         embedder: str = "",
         embedder_factory: Callable[[], meaning.Embedder] | None = None,
         english_factory: Callable[[], meaning.Embedder] | None = None,
+        opener: Callable[[str], meaning.Embedder] | None = None,
+        choose: Callable[[], str] | None = None,
+        patience: float = 0.25,
+        rerank: rerank.Reranking | None = None,
     ) -> None:
         self._db = db
         self.extractor = Extractor()
         self._intake = Intake(db, self.extractor, self.document)
-        self.embedding = Embedding(db, home or db.home, embedder, embedder_factory, english_factory)
-        self._finding = Finding(db, self.embedding.asked)
+        self.embedding = Embedding(
+            db,
+            home or db.home,
+            embedder,
+            embedder_factory,
+            english_factory,
+            opener=opener,
+            choose=choose,
+            patience=patience,
+        )
+        self._finding = Finding(db, self.embedding.asked, rerank)
         self._swept = False
 
     def warm(self, wait: float = 0.0) -> bool:
@@ -126,13 +140,16 @@ class Knowledge:
         *,
         k: int = 8,
         document_id: UUID | None = None,
+        fits: Filter = Filter(),  # noqa: B008 - it is frozen
         wait: float = 0.0,
     ) -> list[Passage]:
-        """The best `k` passages of `collections` (or of one document there), best first.
+        """The best `k` passages of `collections` (or of one document there) that fit the filter, best first.
 
         `wait` is how many seconds to wait for the embedder while it is being opened.
         """
-        return self._finding.find(text, collections, k=k, document_id=document_id, wait=wait)
+        if document_id is not None:
+            fits = with_values(fits, documents=(document_id,))
+        return self._finding.find(text, collections, k=k, fits=fits, wait=wait)
 
     def ranked(self, text: str, collections: Sequence[UUID], by: finder.By = "both") -> list[Passage]:
         """All candidates of a search by words, by meaning or both, alike ones too; to measure it by."""

@@ -7,25 +7,30 @@ embedder (yet): words alone answer then. No two passages of an answer say the sa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
 
 from coach_core.search import finder, fuse, words
 from coach_core.store import Database, chunks, documents
-from coach_core.types import Passage, clean_text
+from coach_core.types import Filter, Passage, clean_text
 
 Ask = Callable[[str, float], list[finder.Asked]]
+Rerank = Callable[[str, Sequence[Passage]], list[Passage]]
 _LONGEST_QUESTION = 4000
 _LANGUAGES = 4  # of the documents, in which the words of a question are looked for
 _SAME = 0.85  # of their words in common: two passages that say the same
 
+_pool = ThreadPoolExecutor(max_workers=32, thread_name_prefix="asking")  # words are looked for meanwhile
+
 
 class Finding:
-    """`ask` puts a question to the models that are open within so many seconds."""
+    """`ask` puts a question to the models that are open within so many seconds; `rerank` reads the best once more."""
 
-    def __init__(self, db: Database, ask: Ask) -> None:
+    def __init__(self, db: Database, ask: Ask, rerank: Rerank | None = None) -> None:
         self._db = db
         self._ask = ask
+        self._rerank = rerank
 
     def find(
         self,
@@ -33,14 +38,16 @@ class Finding:
         collections: Sequence[UUID],
         *,
         k: int = 8,
-        document_id: UUID | None = None,
+        fits: Filter = Filter(),  # noqa: B008 - it is frozen
         wait: float = 0.0,
     ) -> list[Passage]:
-        """The best `k` passages of `collections` (or of one document there), best first.
+        """The best `k` passages of `collections` that fit the filter, best first.
 
         `wait` is how many seconds to wait for the embedder while it is being opened.
         """
-        found = self._ranked(text, collections, k, document_id=document_id, wait=wait)
+        found = self._ranked(text, collections, k, fits=fits, wait=wait)
+        if self._rerank is not None:
+            found = self._rerank(text, found)
         return _distinct(iter(found), k)
 
     def ranked(self, text: str, collections: Sequence[UUID], by: finder.By = "both") -> list[Passage]:
@@ -59,18 +66,19 @@ class Finding:
         collections: Sequence[UUID],
         k: int,
         *,
-        document_id: UUID | None = None,
+        fits: Filter = Filter(),  # noqa: B008 - it is frozen
         wait: float = 0.0,
         by: finder.By = "both",
     ) -> list[Passage]:
-        within = list(dict.fromkeys(collections))
+        within = [c for c in dict.fromkeys(collections) if not fits.collections or c in fits.collections]
         text = clean_text(text)[:_LONGEST_QUESTION].strip()
         if not text or not within or k <= 0:
             return []
-        asked = self._ask(text, wait) if by != "words" else []
+        asking = _pool.submit(self._ask, text, wait) if by != "words" else None
         with self._db.read() as connection:
             readings = words.query_readings(text, documents.languages(connection, within)[:_LANGUAGES])
-            found = finder.find(connection, readings, asked, within, document_id, by)[: 4 * k + 20]
+            ask = asking.result if asking is not None else list
+            found = finder.find(connection, readings, ask, within, fits, by)[: 4 * k + 20]
             rows = chunks.rows_of(connection, [f.number for f in found], within)
         return [_passage(rows[f.number], f) for f in found if f.number in rows]
 

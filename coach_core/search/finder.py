@@ -7,7 +7,7 @@ words alone decide.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 from uuid import UUID
@@ -19,7 +19,8 @@ from sqlalchemy import Connection
 from coach_core.search import fuse, hubs, words
 from coach_core.search.index import Index
 from coach_core.search.meaning import Embedder
-from coach_core.store import chunks
+from coach_core.store import matching
+from coach_core.types import Filter
 
 F32 = NDArray[np.float32]
 By = Literal["both", "words", "meaning"]
@@ -64,32 +65,33 @@ class _Seen:
 def find(
     connection: Connection,
     readings: Sequence[Mapping[str, int]],
-    asked: Sequence[Asked],
+    ask: Callable[[], Sequence[Asked]],
     within: Sequence[UUID],
-    document_id: UUID | None = None,
+    fits: Filter = Filter(),  # noqa: B008 - it is frozen
     by: By = "both",
 ) -> list[fuse.Found]:
     """All candidates, best first. `readings` are the question's words with their counts (words.query_readings).
 
-    `score_meaning` is the cosine that the first of `asked` sees.
+    `ask` gives the question as each model sees it; it is called when the words have been looked for, which may go
+    on at the same time. `score_meaning` is the cosine that the first of them sees.
     """
     asked_for = words.most_of(readings)
-    said = chunks.by_words(connection, asked_for, within, document_id, CANDIDATES) if by != "meaning" else {}
-    version = chunks.version_of(connection, document_id) if document_id else None
+    held = matching.holding(connection, list(asked_for)) if by != "meaning" else {}
+    said = matching.by_words(connection, asked_for, within, CANDIDATES, fits, held) if by != "meaning" else {}
+    versions = matching.narrowed(connection, within, fits).versions if fits else None
     sides: list[tuple[Asked, F32]] = []
     pool = dict.fromkeys(said)
-    for ask in asked if by != "words" and (version or not document_id) else ():
-        index = ask.side.index
+    for asked in ask() if by != "words" and (versions is None or versions) else ():
+        index = asked.side.index
         index.refresh(connection, within)
-        apart = ask.side.apart(ask.vector, within)
-        pool |= dict.fromkeys(index.search(apart, within, CANDIDATES, [version] if version else None))
-        sides.append((ask, apart))
-    seen = [_look(connection, ask, apart, list(pool), within) for ask, apart in sides]
+        apart = asked.side.apart(asked.vector, within)
+        pool |= dict.fromkeys(index.search(apart, within, CANDIDATES, versions))
+        sides.append((asked, apart))
+    seen = [_look(connection, asked, apart, list(pool), within) for asked, apart in sides]
     likeness = fuse.together([s.near for s in seen])
     covered = 1.0
     if likeness and said:
-        holding, total = chunks.holding(connection, list(asked_for))
-        covered = fuse.coverage(said, readings, holding, total)
+        covered = fuse.coverage(said, readings, held, sum(matching.sizes(connection).values()))
     found = fuse.fuse(likeness, said, covered)
     found = _lend(found, [s for s in seen if s.numbers])
     cosines = seen[0].cosines if seen else {}

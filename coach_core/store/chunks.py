@@ -16,15 +16,15 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from coach_core.store import collections
 from coach_core.store.models.base import table_of
-from coach_core.store.models.knowledge import ChunkRow, DocumentRow, RemovalRow, VectorRow
+from coach_core.store.models.knowledge import ChunkRow, DocumentRow, RemovalRow, TrashRow, VectorRow
 
 CHUNKS = table_of(ChunkRow)
 VECTORS = table_of(VectorRow)
 _DOCUMENTS = table_of(DocumentRow)
 _REMOVALS = table_of(RemovalRow)
+_TRASH = table_of(TrashRow)
 BATCH = 200
-MOST_TIMES = 5
-LONGEST_TOKEN = 100  # longer ones are no words; PostgreSQL refuses lexemes beyond 2 kB
+PART = 20_000  # vectors that are loaded at once
 _VISIBLE = sa.and_(_DOCUMENTS.c.id == CHUNKS.c.document_id, _DOCUMENTS.c.version_id == CHUNKS.c.version_id)
 
 _INDEX = (
@@ -35,44 +35,6 @@ _UNINDEX = (
     "INSERT INTO chunk_words(chunk_words, rowid, scope, words) "
     "SELECT 'delete', number, scope, words FROM chunks WHERE number BETWEEN :first AND :last AND version_id = :version"
 )
-_FTS5 = """
-SELECT f.rowid AS number, -f.rank AS score
-FROM (SELECT rowid, rank FROM chunk_words
-      WHERE chunk_words MATCH :wanted AND rank MATCH 'bm25(0.0, 1.0)' ORDER BY rank LIMIT :most) AS f
-JOIN chunks AS c ON c.number = f.rowid
-JOIN documents AS d ON d.id = c.document_id AND d.version_id = c.version_id
-ORDER BY f.rank, f.rowid LIMIT :limit
-"""
-#: BM25 as FTS5 has it (k1 1.2, b 0.75); PostgreSQL's own ranks know nothing of how rare a word is
-_BM25 = """
-WITH pool AS (
-  SELECT c.number, c.word_count, c.words FROM chunks AS c
-  JOIN documents AS d ON d.id = c.document_id AND d.version_id = c.version_id
-  WHERE c.collection_id = ANY(:collections) AND (CAST(:document AS uuid) IS NULL OR c.document_id = :document)
-), size AS (
-  SELECT count(*)::float8 AS n, greatest(avg(word_count), 1)::float8 AS mean FROM pool
-), said AS (
-  SELECT p.number, p.word_count, u.lexeme, cardinality(u.positions)::float8 AS tf
-  FROM pool AS p, unnest(to_tsvector('simple', p.words)) AS u
-  WHERE to_tsvector('simple', p.words) @@ CAST(:wanted AS tsquery) AND u.lexeme = ANY(:tokens)
-), rare AS (
-  SELECT lexeme, greatest(ln((size.n - count(*) + 0.5) / (count(*) + 0.5)), 1e-6) AS idf
-  FROM said, size GROUP BY lexeme, size.n
-)
-SELECT number, sum(times * idf * tf * 2.2 / (tf + 1.2 * (0.25 + 0.75 * word_count / size.mean))) AS score
-FROM said JOIN rare USING (lexeme) JOIN unnest(CAST(:tokens AS text[]), CAST(:times AS integer[])) AS a(lexeme, times)
-USING (lexeme), size GROUP BY number ORDER BY score DESC, number LIMIT :limit
-"""
-
-
-#: how many chunks hold a token, which FTS5 tells only through a table of its own; temporary: the schema stays as it is
-_VOCABULARY = "CREATE VIRTUAL TABLE IF NOT EXISTS temp.chunk_vocabulary USING fts5vocab('main', 'chunk_words', 'row')"
-_COUNTED = "SELECT term AS token, doc AS held FROM temp.chunk_vocabulary WHERE term = :token"
-_COUNTED_EACH = """
-SELECT a.token, (SELECT count(*) FROM chunks AS c
-                 WHERE to_tsvector('simple', c.words) @@ CAST('''' || a.token || '''' AS tsquery)) AS held
-FROM unnest(CAST(:tokens AS text[])) AS a(token)
-"""
 
 
 def scope(collection_id: UUID, document_id: UUID) -> str:
@@ -95,7 +57,7 @@ def count(connection: Connection, version_id: UUID) -> int:
 
 def drop_some(connection: Connection, version_id: UUID) -> int:
     """Delete up to BATCH chunks of a version that no document names, with their words and vectors; how many."""
-    seen = sa.exists().where(_DOCUMENTS.c.version_id == version_id)
+    seen = sa.or_(*(sa.exists().where(t.c.version_id == version_id) for t in (_DOCUMENTS, _TRASH)))
     mine = sa.select(CHUNKS.c.number).where(CHUNKS.c.version_id == version_id, sa.not_(seen))
     mine = mine.order_by(CHUNKS.c.number)
     numbers = list(connection.execute(mine.limit(BATCH)).scalars())
@@ -107,48 +69,6 @@ def drop_some(connection: Connection, version_id: UUID) -> int:
     connection.execute(sa.delete(VECTORS).where(VECTORS.c.chunk_number.in_(numbers)))
     connection.execute(sa.delete(CHUNKS).where(CHUNKS.c.number.in_(numbers)))
     return len(numbers)
-
-
-def by_words(
-    connection: Connection, asked: Mapping[str, int], within: Sequence[UUID], document_id: UUID | None, limit: int
-) -> dict[int, float]:
-    """bm25 by chunk number (higher is better) of chunks with any of the tokens `asked`, the best `limit`.
-
-    Each counts as often as it is said, up to MOST_TIMES.
-    """
-    tokens = [t for t in asked if len(t) <= LONGEST_TOKEN]
-    times = [max(1, min(asked[t], MOST_TIMES)) for t in tokens]
-    if not tokens or not within:
-        return {}
-    if connection.dialect.name == "sqlite":
-        places = [f"d{document_id.hex}"] if document_id else [f"c{c.hex}" for c in within]
-        said = [t for t, n in zip(tokens, times, strict=True) for _ in range(n)]  # FTS5 adds up what is asked twice
-        wanted = f"scope : ({_any(places)}) AND words : ({_any(said)})"
-        # hidden versions are in the index too: look further than asked for
-        rows = connection.execute(sa.text(_FTS5), {"wanted": wanted, "most": limit * 2, "limit": limit})
-    else:
-        wanted = " | ".join(f"'{t}'" for t in tokens)
-        statement = sa.text(_BM25).bindparams(
-            sa.bindparam("collections", list(within), type_=postgresql.ARRAY(sa.Uuid())),
-            sa.bindparam("document", document_id, type_=sa.Uuid()),
-            sa.bindparam("tokens", tokens, type_=postgresql.ARRAY(sa.Text())),
-            sa.bindparam("times", times, type_=postgresql.ARRAY(sa.Integer())),
-        )
-        rows = connection.execute(statement, {"wanted": wanted, "limit": limit})
-    return {row.number: float(row.score) for row in rows}
-
-
-def holding(connection: Connection, tokens: Sequence[str]) -> tuple[dict[str, int], int]:
-    """(how many chunks hold each of `tokens`, of how many), in all collections together."""
-    tokens = [t for t in tokens if len(t) <= LONGEST_TOKEN]
-    total = connection.execute(sa.select(sa.func.coalesce(sa.func.sum(_DOCUMENTS.c.chunks), 0))).scalar_one()
-    if connection.dialect.name == "sqlite":
-        connection.execute(sa.text(_VOCABULARY))
-        rows = [row for t in tokens for row in connection.execute(sa.text(_COUNTED), {"token": t})]
-    else:
-        statement = sa.text(_COUNTED_EACH).bindparams(sa.bindparam("tokens", tokens, type_=postgresql.ARRAY(sa.Text())))
-        rows = list(connection.execute(statement)) if tokens else []
-    return {row.token: int(row.held) for row in rows}, int(total)
 
 
 def rows_of(connection: Connection, numbers: Sequence[int], within: Sequence[UUID]) -> dict[int, Row[Any]]:
@@ -221,29 +141,37 @@ def vector_counts(connection: Connection, model: str) -> tuple[int, int]:
     return connection.execute(done).scalar_one(), int(total)
 
 
+def part_of(connection: Connection, collection_id: UUID, model: str, after: int, now: int) -> int:
+    """The generation up to which about PART vectors follow generation `after`; `now` where there are fewer."""
+    mine = sa.and_(VECTORS.c.collection_id == collection_id, VECTORS.c.model == model)
+    beyond = sa.select(VECTORS.c.generation).where(mine, VECTORS.c.generation > after)
+    last = connection.execute(beyond.order_by(VECTORS.c.generation).offset(PART).limit(1)).scalar()
+    return min(int(last), now) if last is not None else now
+
+
+def vectors_in(connection: Connection, collection_id: UUID, model: str) -> int:
+    """How many vectors of `model` the collection holds, those of versions that went too."""
+    mine = sa.and_(VECTORS.c.collection_id == collection_id, VECTORS.c.model == model)
+    return int(connection.execute(sa.select(sa.func.count()).select_from(VECTORS).where(mine)).scalar_one())
+
+
 def fresh_vectors(
-    connection: Connection, collection_id: UUID, model: str, after: int
-) -> Iterator[tuple[UUID, list[int], list[bytes]]]:
-    """Vectors written after generation `after`, in runs of one version: (version, numbers, vectors)."""
+    connection: Connection, collection_id: UUID, model: str, after: int, upto: int
+) -> Iterator[tuple[list[UUID], list[int], list[bytes]]]:
+    """Visible vectors written after generation `after` up to `upto`, in parts: (versions, numbers, vectors)."""
+    between = VECTORS.c.generation.between(after + 1, upto)
     query = (
-        sa.select(VECTORS.c.version_id, VECTORS.c.chunk_number, VECTORS.c.vector)
+        sa.select(sa.type_coerce(VECTORS.c.version_id, sa.String), VECTORS.c.chunk_number, VECTORS.c.vector)
         .join(_DOCUMENTS, _DOCUMENTS.c.version_id == VECTORS.c.version_id)
-        .where(VECTORS.c.collection_id == collection_id, VECTORS.c.model == model, VECTORS.c.generation > after)
-        .order_by(VECTORS.c.version_id, VECTORS.c.chunk_number)
+        .where(VECTORS.c.collection_id == collection_id, VECTORS.c.model == model, between)
         .execution_options(yield_per=5000)
     )
-    version: UUID | None = None
-    numbers: list[int] = []
-    vectors: list[bytes] = []
-    for row in connection.execute(query):
-        if row.version_id != version or len(numbers) >= 5000:
-            if version is not None and numbers:
-                yield version, numbers, vectors
-            version, numbers, vectors = row.version_id, [], []
-        numbers.append(row.chunk_number)
-        vectors.append(row.vector)
-    if version is not None and numbers:
-        yield version, numbers, vectors
+    known: dict[Any, UUID] = {}  # a million rows of few versions: each id is read once
+    for rows in connection.execute(query).partitions():
+        for raw, _, _ in rows:
+            if raw not in known:
+                known[raw] = raw if isinstance(raw, UUID) else UUID(raw)
+        yield [known[r[0]] for r in rows], [r[1] for r in rows], [r[2] for r in rows]
 
 
 def removed_since(connection: Connection, collection_id: UUID, after: int) -> list[UUID]:
@@ -268,9 +196,11 @@ def _joined() -> sa.Select[Any]:
     ).join(_DOCUMENTS, _VISIBLE)
 
 
-def _any(tokens: Sequence[str]) -> str:
-    return " OR ".join(f'"{t}"' for t in tokens)
-
-
 def _text(statement: str) -> sa.TextClause:
     return sa.text(statement).bindparams(sa.bindparam("version", type_=sa.Uuid()))
+
+
+def numbers_of(connection: Connection, version_id: UUID) -> list[int]:
+    """The numbers of a version's chunks, in their order."""
+    mine = sa.select(CHUNKS.c.number).where(CHUNKS.c.version_id == version_id)
+    return list(connection.execute(mine.order_by(CHUNKS.c.position)).scalars())

@@ -73,6 +73,7 @@ from coach_core.types.memory import (
     Recollection,
     Whose,
 )
+from coach_core.types.models import EmbedderTrial
 from coach_core.types.parts import BackendInfo, Check, ToolSpec
 from coach_core.types.people import Actor, Persona, PersonaDraft, PersonaVersion, Role, User
 from coach_core.types.use import Deleted, DocumentUse, Unanswered, UnansweredStatus, UnansweredVerdict
@@ -97,6 +98,7 @@ __all__ = [
     "DocumentStatus",
     "DocumentUse",
     "DoneStatus",
+    "EmbedderTrial",
     "EmbeddingProgress",
     "EndpointDraft",
     "EndpointInfo",
