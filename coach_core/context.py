@@ -34,6 +34,14 @@ class Gathered:
     milliseconds: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """What a source gives with something to say of it: (source, sentence)."""
+
+    value: Any
+    notice: tuple[str, str]
+
+
 class Gathering:
     """Sources that run side by side, each in a thread of its own, from the moment this is made."""
 
@@ -49,7 +57,11 @@ class Gathering:
         notices: list[tuple[str, str]] = []
         for name in self._running if names is None else names:
             try:
-                values[name] = self._running[name].result(max(0.0, until - time.perf_counter()))
+                value = self._running[name].result(max(0.0, until - time.perf_counter()))
+                if isinstance(value, Noted):
+                    notices.append(value.notice)
+                    value = value.value
+                values[name] = value
             except Late:
                 self._running[name].cancel()
                 notices.append((name, f"The {name} did not answer within {deadline * 1000:.0f} ms; it was left out."))

@@ -209,7 +209,7 @@ def test_any_row_is_taken_or_refused_in_one_sentence(name: str, value: str) -> N
 
 
 def test_the_example_and_the_operators_table_name_every_setting() -> None:
-    hidden = {"script", "reranker"}
+    hidden = {"script"}
     names = {variable(n) for n in Settings.model_fields if n not in hidden}
     example = (ROOT / ".env.example").read_text(encoding="utf-8")
     named = set(re.findall(r"^# ([A-Z][A-Z_]+)=", example, re.MULTILINE))

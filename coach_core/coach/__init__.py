@@ -16,7 +16,7 @@ from filelock import FileLock
 
 from coach_core import access, prices
 from coach_core.backends import Endpoint
-from coach_core.coach import seed
+from coach_core.coach import searching, seed
 from coach_core.coach.asking import Asking, Limits
 from coach_core.coach.conversations import Conversations
 from coach_core.coach.endpoints import Endpoints, rows_of
@@ -26,6 +26,7 @@ from coach_core.coach.looking_back import EVERY as LOOK_BACK
 from coach_core.coach.looking_back import LookingBack
 from coach_core.coach.operations import Operations
 from coach_core.coach.parts import BackendParts
+from coach_core.coach.searching import Searching
 from coach_core.coach.shelves import KEEP_DELETED, Shelves
 from coach_core.errors import BadSetting
 from coach_core.jobs import Jobs
@@ -33,6 +34,7 @@ from coach_core.knowledge import Knowledge
 from coach_core.knowledge.attached import Attached
 from coach_core.knowledge.uploads import Uploads
 from coach_core.runner import Runner
+from coach_core.search.rerank import Reranking
 from coach_core.settings import Settings
 from coach_core.store import Database, settings_table, turns, users
 from coach_core.store.remotes import EndpointRemotes
@@ -43,14 +45,24 @@ _DIGEST = re.compile(r"(?<=/)[0-9a-f]{40}(?=/|$)")
 _LOOK_AGAIN = 5.0  # seconds until what was replaced is looked at once more
 
 
-class Coach(Shelves, Conversations, Library, Operations, Endpoints, HostedSearch):
+class Coach(Shelves, Conversations, Library, Operations, Endpoints, Searching, HostedSearch):
     """Made by `from_settings`; `close` lets go of everything it holds."""
 
     def __init__(self, settings: Settings, db: Database, *, background: bool = True) -> None:
         self._db = db
         self._given = settings
         self.settings = settings.with_table(settings_table.get_all(db))
-        self.knowledge = Knowledge(db, home=self.settings.home, embedder=self.settings.embedder)
+        self._reranking = Reranking(
+            lambda: searching.rules(self.settings), lambda spec: searching.open_reranker(self.settings, db, spec)
+        )
+        self.knowledge = Knowledge(
+            db,
+            home=self.settings.home,
+            opener=lambda spec: searching.open_embedder(self.settings, db, spec),
+            choose=lambda: searching.wanted(self._given, db).embedder,
+            patience=0.6 * self.settings.context_deadline,
+            rerank=self._reranking,
+        )
         self.parts = self._backend_parts()
         self.runner = Runner(db, prices.cost)
         self._uploads = Uploads(db, self.settings.home / "uploads", self._take_upload)
@@ -59,7 +71,10 @@ class Coach(Shelves, Conversations, Library, Operations, Endpoints, HostedSearch
         self._hosted = Hosted(db, current, self.default_backend)
         self._looking = LookingBack(db, self.knowledge, lambda: self.settings.unanswered_days)
         find = self._find, self._attached.find
-        self._asking = Asking(db, self.runner, current, self._limits, *find, self._hosted, self._looking.after)
+        after, score = self._looking.after, self.knowledge.score
+        self._asking = Asking(
+            db, self.runner, current, self._limits, *find, self._hosted, after, score, self._reranking.note
+        )
         self.jobs = Jobs(db, self.knowledge)
         self.jobs.also("hosted", EVERY, self._hosted.run)
         self.jobs.also("questions", LOOK_BACK, self._looking.run)
@@ -92,6 +107,7 @@ class Coach(Shelves, Conversations, Library, Operations, Endpoints, HostedSearch
         self._looking.close()
         self._uploads.close()
         self.parts.close()
+        self._reranking.close()
         self.knowledge.close()
         self._db.close()
 
@@ -103,6 +119,8 @@ class Coach(Shelves, Conversations, Library, Operations, Endpoints, HostedSearch
         Settings.check(name, value)
         if name in {"backend", "fallback"} and value and value not in self.parts.infos():
             raise BadSetting(f"There is no backend called {value!r}. Choose one of: {', '.join(self.parts.infos())}.")
+        if name in searching.WHAT:
+            searching.check_spec(self.settings, self._db, name, value)
         before = settings_table.get_all(self._db).get(name, "")
         if value:
             settings_table.set(self._db, name, value)
@@ -110,6 +128,9 @@ class Coach(Shelves, Conversations, Library, Operations, Endpoints, HostedSearch
             settings_table.unset(self._db, name)
         self._note(actor, "setting.change", name, {"value": before}, {"value": value})
         self._rebuild()
+        if name == "embedder":
+            self.knowledge.embedding.refresh()
+            self.jobs.wake()
 
     def _limits(self) -> Limits:
         s = self.settings

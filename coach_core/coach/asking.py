@@ -9,19 +9,20 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from uuid import UUID
 
 from coach_core import context, personas, routing
 from coach_core.backends import Backend, Request
+from coach_core.coach.looking_back import Ended
 from coach_core.coach.options import Limits, options
 from coach_core.errors import CoachError, PersonaNotFound, ThreadNotFound
 from coach_core.runner import Runner
 from coach_core.store import Database, files, messages, state, threads, turns
 from coach_core.store import personas as persona_rows
 from coach_core.tools import Bound, Tool, slash, tool
-from coach_core.turn import Choice, Clock, ToolOutcome, Turn, run_turn
+from coach_core.turn import Choice, Clock, ToolOutcome, Turn, hold, run_turn
 from coach_core.turn.exchange import gone_before
 from coach_core.types import (
     Actor,
@@ -105,6 +106,7 @@ class _Asked:
     limits: Limits
     record: TurnRecord
     cited: tuple[Citation, ...] = ()
+    requests: list[Request] = field(default_factory=list)
 
 
 Find = Callable[[str, Sequence[UUID], int], Sequence[Passage]]
@@ -123,6 +125,9 @@ class Asking:
         find: Find,
         attached: FindAttached,
         hosted: Hosted | None = None,
+        after: Callable[[Ended], None] | None = None,
+        score: hold.Score | None = None,
+        note: Callable[[], str] = str,
     ) -> None:
         self._db = db
         self._runner = runner
@@ -131,6 +136,9 @@ class Asking:
         self._find = find
         self._attached = attached
         self._hosted = hosted
+        self._after = after
+        self._score = score
+        self._note = note  # what there is to say of the search, once
 
     def ask(self, actor: Actor, thread_id: UUID, ask: Ask) -> TurnRecord:
         """Write the question down and start its turn. With a `key` seen before: that turn, not started again."""
@@ -180,6 +188,8 @@ class Asking:
             cited=cited,
             state_of=_state_of,
             endpoint_of=self._backends.endpoint_name,
+            ended=lambda end, made: self._ended(asked, end, made),
+            verify=lambda text, sources: self._verified(asked, text, sources),
         )
         return record
 
@@ -239,6 +249,33 @@ class Asking:
             so_far=ask.resume_of.text if ask.resume_of else "",
             cited=asked.cited,
             left_out=left_out,
+            asked=asked.requests.append,
+        )
+
+    def _verified(self, asked: _Asked, text: str, sources: Sequence[Citation]) -> Sequence[Citation]:
+        """The sources with what the check of the answer's sentences found; what the person said needs no source."""
+        said = [m.text for r in asked.requests[-1:] for m in (*r.history, r.question) if m.speaker == "user"]
+        return hold.checked(text, sources, self._score, "\n".join(said))
+
+    def _ended(self, asked: _Asked, end: Event, made: Sequence[Citation]) -> None:
+        """An answer of a person's own, whole or cut off by its length, is looked back at."""
+        if self._after is None or not asked.requests or asked.record.arm in {"shadow", "compare"}:
+            return
+        request, draft = asked.requests[-1], asked.persona.draft
+        if end.kind != "done" or end.status not in {"completed", "incomplete"}:
+            return
+        files = any(p.kind == "file" for m in (*request.history, request.question) for p in m.parts)
+        self._after(
+            Ended(
+                asked.persona,
+                request.question.text,
+                [p for p in request.passages if p.collection_id in draft.collections],
+                request.stores,
+                made,
+                searched=bool(draft.collections) and bool(request.stores or asked.limits.passages),
+                again=asked.ask.question_id is not None or asked.ask.resume_of is not None,
+                own_files=files,
+            )
         )
 
     def _branch(self, asked: _Asked) -> tuple[Message, list[Message]]:
@@ -313,11 +350,11 @@ class Asking:
         attached = [p for m in (*history, question) for p in m.parts if p.kind == "file"]
         collections = persona.draft.collections
 
-        def knowledge() -> list[Passage]:
+        def knowledge() -> list[Passage] | context.Noted:
             found = list(self._attached(text, attached)) if attached else []
             if collections and limits.passages and text.strip():
                 found += self._find(text, collections, limits.passages)
-            return found
+            return context.Noted(found, ("reranker", note)) if (note := self._note()) else found
 
         return {"knowledge": knowledge} if attached or (collections and limits.passages) else {}
 

@@ -13,6 +13,7 @@ from coach_core.knowledge import Knowledge
 from coach_core.knowledge.attached import Attached
 from coach_core.knowledge.uploads import Uploads
 from coach_core.runner import Runner
+from coach_core.search.rerank import Reranking
 from coach_core.settings import Settings
 from coach_core.store import Database, audit
 from coach_core.types import Actor
@@ -35,6 +36,7 @@ class Base:
     _attached: Attached
     _asking: Asking
     _hosted: Hosted
+    _reranking: Reranking
     _looking: LookingBack
 
     def _holds_key(self, text: str) -> bool:

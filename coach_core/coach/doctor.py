@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -30,7 +30,7 @@ def checks(
     db: Database,
     knowledge: Knowledge,
     parts: BackendParts,
-    hosted: Callable[[], Check | None] = lambda: None,
+    more: Sequence[Callable[[], Check | None]] = (),
     *,
     live: bool = False,
 ) -> list[Check]:
@@ -43,7 +43,7 @@ def checks(
         _guarded("knowledge", lambda: _knowledge(knowledge)),
         _guarded("embeddings", knowledge.check),
     ]
-    found += [line for line in [hosted()] if line]
+    found += [line for check in more if (line := check())]
     found += [
         Check("setting", "warn", sentence, f"Correct or remove {name}.") for name, sentence in settings.problems.items()
     ]

@@ -52,7 +52,9 @@ class Operations(Base):
     def doctor(self, actor: Actor, live: bool = False) -> list[Check]:
         """What is configured, reachable and missing; with `live` each backend is asked a small question."""
         access.require(actor, "settings")
-        return doctor.checks(self.settings, self._db, self.knowledge, self.parts, self._hosted.check, live=live)
+        return doctor.checks(
+            self.settings, self._db, self.knowledge, self.parts, (self._reranking.check, self._hosted.check), live=live
+        )
 
     def test_backend(self, actor: Actor, name: str) -> Trial:
         """One small live question to a backend."""
