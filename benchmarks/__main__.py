@@ -9,7 +9,9 @@ from importlib import import_module
 BENCHMARKS = {
     "adapters": "what an adapter costs per chunk of a stream, beside the bare SDK",
     "answers": "whether questions find their passages, and answers cite them",
+    "citations": "how well the check of citations tells what holds from what does not",
     "documents": "how much of a document's text is read, beside what others read of it",
+    "lexicon": "nothing: makes the bilingual lexicons that questions are glossed with",
     "retrieval": "how well search ranks, on judged collections in the shape of BEIR",
     "turn": "what a turn costs beside the model",
 }

@@ -14,12 +14,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
 from coach_core.errors import CoachError, StoreError, TurnNotFound
 from coach_core.store import Database, turns
+from coach_core.turn.hold import Verify, counts
 from coach_core.types import (
     Citation,
     Event,
@@ -41,6 +42,7 @@ POLL_OTHER = 0.15
 
 Produce = Callable[[threading.Event, "dict[str, float]"], Iterator[Event]]
 Price = Callable[[str, str, Usage], int]
+Ended = Callable[[Event, Sequence[Citation]], None]
 
 
 @dataclass
@@ -88,15 +90,19 @@ class Runner:
         cited: Sequence[Citation] = (),
         state_of: Callable[[Event], Mapping[str, str] | None] | None = None,
         endpoint_of: Callable[[str], str] | None = None,
+        ended: Ended | None = None,
+        verify: Verify | None = None,
     ) -> None:
         """Run `produce(cancel, timing)` for the turn `record`, whose lease this runner's owner holds.
 
         `resumed` is an answer that is gone on with, `cited` what it cites; `endpoint_of` gives what the
-        state of a backend is kept under, for another may answer than was asked first."""
+        state of a backend is kept under, for another may answer than was asked first. `ended` is told of
+        the end, with the citations, when everybody else has been; `verify` holds the whole answer against
+        what it cites, once its text is out."""
         live = Live(record, began=resumed.text, before=resumed.parts) if resumed else Live(record)
         with self._gate:
             self._live[record.id] = live
-        args = (live, produce, tuple(cited), state_of, endpoint_of)
+        args = (live, produce, tuple(cited), state_of, endpoint_of, ended, verify)
         threading.Thread(target=self._run, args=args, name=f"turn-{record.id.hex[-6:]}", daemon=True).start()
 
     def cancel(self, turn_id: UUID) -> None:
@@ -152,6 +158,8 @@ class Runner:
         cited: tuple[Citation, ...],
         state_of: Callable[[Event], Mapping[str, str] | None] | None,
         endpoint_of: Callable[[str], str] | None,
+        ended: Ended | None,
+        verify: Verify | None,
     ) -> None:
         timing: dict[str, float] = {}
         began = time.perf_counter()
@@ -172,7 +180,11 @@ class Runner:
         if end is None:
             end = Event("error", live.record.id, len(live.events) + 1, error=fault.kind, text=fault.sentence)
         try:
-            self._finish(live, end, cited, timing, state_of, endpoint_of)
+            sources = _sources(live, cited)
+            if verify is not None and sources:
+                sources = tuple(verify(live.text, sources))
+                end = _with_verdicts(end, sources)
+            self._finish(live, end, sources, timing, state_of, endpoint_of)
         except Exception as fault:
             log.exception("turn %s could not be stored", live.record.id)
             sentence = fault.sentence if isinstance(fault, CoachError) else StoreError().sentence
@@ -183,6 +195,11 @@ class Runner:
             live.changed.notify_all()
         with self._gate:
             self._live.pop(live.record.id, None)
+        if ended is not None and not self._stop.is_set():
+            try:
+                ended(end, [e.citation for e in live.events if e.citation])
+            except Exception:
+                log.exception("turn %s was not looked back at", live.record.id)
 
     def _take(self, live: Live, event: Event) -> None:
         with live.changed:
@@ -227,7 +244,6 @@ class Runner:
         backend = next((e.backend for e in reversed(live.events) if e.kind == "start"), record.backend)
         model = next((e.model for e in reversed(live.events) if e.kind == "start"), record.model)
         status, message_status = _outcome(end, stopping=self._stop.is_set())
-        new = tuple(e.citation for e in live.events if e.kind == "citation" and e.citation)
         cost = self._price(backend, model, usage)
         with live.changed:  # the keeper saves too: each event goes one way
             unsaved, live.saved = live.events[live.saved :], len(live.events)
@@ -241,7 +257,8 @@ class Runner:
             parts=turns.parts_of(live.events, live.before),
             text=live.text,
             events=[*unsaved, end],
-            citations=[*cited, *(c for c in new if c.number not in {o.number for o in cited})],
+            citations=cited,
+            counts=counts(cited),
             usage=usage,
             cost=cost,
             timing={k: round(v, 3) for k, v in timing.items()},
@@ -324,6 +341,18 @@ class Runner:
             if fresh or waited >= poll:
                 waited = 0.0
                 yield None
+
+
+def _sources(live: Live, cited: Sequence[Citation]) -> tuple[Citation, ...]:
+    """What the whole answer cites: what it is gone on with, and what is new."""
+    since = max((i for i, e in enumerate(live.events) if e.kind == "retract"), default=0)
+    by_number = {e.citation.number: e.citation for e in live.events[since:] if e.citation}
+    return tuple((by_number | {c.number: c for c in cited}).values())
+
+
+def _with_verdicts(end: Event, cited: Sequence[Citation]) -> Event:
+    verdicts = {str(c.number): c.verdict for c in cited if c.verdict}
+    return replace(end, verdicts=verdicts) if verdicts and end.kind == "done" else end
 
 
 def _outcome(end: Event, *, stopping: bool) -> tuple[TurnStatus, MessageStatus]:

@@ -70,14 +70,15 @@ def _short(line: str) -> bool:
     return len(line.split()) <= 12 and len(line) <= 90 and not re.search(r"[.!:;,。！：；，؛،…][\"”’»)]*$", line)
 
 
+def ends(text: str) -> list[int]:
+    """Where the sentences of a paragraph end, all but the last one that has no mark at its end."""
+    return [end.end() for end in _END.finditer(text) if _ends_here(text, end)]
+
+
 def _cut(line: str) -> list[str]:
-    pieces: list[str] = []
-    start = 0
-    for end in _END.finditer(line):
-        if _ends_here(line, end):
-            pieces.append(line[start : end.end()].strip())
-            start = end.end()
-    return [*pieces, rest] if (rest := line[start:].strip()) else pieces
+    bounds = [0, *ends(line), len(line)]
+    pieces = (line[a:b].strip() for a, b in zip(bounds, bounds[1:], strict=False))
+    return [piece for piece in pieces if piece]
 
 
 def _ends_here(line: str, end: re.Match[str]) -> bool:

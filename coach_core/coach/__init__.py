@@ -20,7 +20,8 @@ from coach_core.coach import searching, seed
 from coach_core.coach.asking import Asking, Limits
 from coach_core.coach.conversations import Conversations
 from coach_core.coach.endpoints import Endpoints, rows_of
-from coach_core.coach.hosted import EVERY, Hosted, HostedSearch
+from coach_core.coach.hosted import EVERY, Hosted
+from coach_core.coach.hosted_copies import HostedCopies
 from coach_core.coach.library import Library
 from coach_core.coach.looking_back import EVERY as LOOK_BACK
 from coach_core.coach.looking_back import LookingBack

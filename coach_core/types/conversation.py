@@ -121,7 +121,7 @@ class Event:
     tool_result: call_id, name, text, error. citation: citation. notice: source, text.
     retract: text says why; what was shown of this attempt is taken back.
     done: status, usage, finish_reason, ids, attempts (backends asked), retries (requests sent again), model
-    (as the server calls what answered, where it says so).
+    (as the server calls what answered, where it says so), verdicts ("holds" or "fails" by a citation's number).
     error: error (its kind), text (the sentence), usage and attempts as far as it came.
     """
 
@@ -144,6 +144,7 @@ class Event:
     attempts: int = 0
     retries: int = 0
     error: str = ""
+    verdicts: Mapping[str, str] | None = None
 
     @property
     def terminal(self) -> bool:

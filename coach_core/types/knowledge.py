@@ -153,6 +153,7 @@ class Document:
     added_by: str = ""
     error: str = ""
     file_id: UUID | None = None
+    dated_at: datetime | None = None  # as the file says of itself
 
 
 @dataclass(frozen=True, slots=True)

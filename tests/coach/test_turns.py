@@ -1,9 +1,12 @@
 """Turns through the facade: they live off the page, appear whole and once, and nothing is overwritten."""
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +50,13 @@ def test_an_answer_is_streamed_stored_and_cited(coach: Coach, me: Actor, persona
     assert (question.text, question.status) == ("How do I set a goal that I keep?", "complete")
     assert (answer.text, answer.status, answer.parent_id) == (text_of(events), "complete", question.id)
     cited = coach.citations(me, [answer.id])[answer.id]
-    assert cited == [e.citation for e in events if e.citation] and cited[0].number == 1
+    assert [replace(c, verdict="", checks=None) for c in cited] == [e.citation for e in events if e.citation]
+    assert cited[0].number == 1 and {c.verdict for c in cited} == {"holds"}, "a quote holds"
+    assert events[-1].verdicts == {str(c.number): "holds" for c in cited}
+    marks = [answer.text[a:b] for c in cited for a, b, *_ in c.checks or ()]
+    assert marks and all(re.search(r"\[\d\]", mark) for mark in marks)
+    since = timedelta(minutes=5)
+    assert coach.metrics(me, since=since).total.counts == {"citations_checked": len(marks), "citations_wrong": 0}
     document = coach.document(me, cited[0].document_id or new_id())
     text, _ = coach.document_text(me, document.id)
     assert text[cited[0].start : cited[0].end] == cited[0].text, "the citation opens the very passage"
