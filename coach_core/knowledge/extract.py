@@ -19,6 +19,7 @@ import time
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -256,8 +257,9 @@ def _told(answer: Mapping[str, Any]) -> Extract:
         kind = getattr(errors, str(answer["error"]), DamagedFile)
         raise kind(str(answer["sentence"]))
     loaded = answer["loaded"]
+    dated = datetime.fromisoformat(loaded["dated"]) if loaded["dated"] else None
     blocks = tuple(Block(text, section, page, row) for text, section, page, row in loaded["blocks"])
-    of = Loaded(loaded["title"], blocks, loaded["language"], loaded["pages"], loaded["media_type"])
+    of = Loaded(loaded["title"], blocks, loaded["language"], loaded["pages"], loaded["media_type"], dated)
     return Extract(of, tuple(Chunk(*values) for values in answer["chunks"]), tuple(answer["words"]))
 
 
@@ -273,6 +275,7 @@ def told(found: Extract | CoachError) -> dict[str, Any]:
             "language": of.language,
             "pages": of.pages,
             "media_type": of.media_type,
+            "dated": of.dated.isoformat() if of.dated else None,
         },
         "chunks": [(c.start, c.end, c.tokens, c.section, c.page, c.row) for c in found.chunks],
         "words": found.words,

@@ -63,6 +63,7 @@ class Intake:
             "pages": loaded.pages,
             "chunks": len(pieces),
             "language": loaded.language,
+            "dated_at": loaded.dated,
             "added_by": by,
         }
         with self._hidden(version_id):

@@ -218,4 +218,5 @@ def _document(row: Row[Any]) -> Document:
         language=row.language,
         added_by=row.added_by,
         file_id=row.file_id,
+        dated_at=row.dated_at,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from dataclasses import dataclass, replace
+from datetime import datetime
 from importlib import import_module
 from pathlib import PurePath
 
@@ -45,6 +46,7 @@ class Loaded:
     language: str = ""
     pages: int | None = None
     media_type: str = ""
+    dated: datetime | None = None  # when it was written, as the file itself says
 
 
 _OFFICE = "application/vnd.openxmlformats-officedocument"
@@ -237,7 +239,7 @@ def _settled(loaded: Loaded, name: str, media_type: str) -> Loaded:
         raise NoText()
     title = _in_archive(titled(loaded.title) or _stem(name), name)
     language = loaded.language or language_of(_sample(blocks))
-    return Loaded(title, blocks, language, loaded.pages, loaded.media_type or media_type)
+    return Loaded(title, blocks, language, loaded.pages, loaded.media_type or media_type, loaded.dated)
 
 
 def _sample(blocks: tuple[Block, ...]) -> str:

@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Iterator
 from typing import Any
 
-from coach_core.knowledge.loaders import Loaded, archive, titled
+from coach_core.knowledge.loaders import Loaded, archive, dated, titled
 from coach_core.knowledge.loaders.docx_numbers import Numbers
 from coach_core.knowledge.loaders.outline import Outline
 
@@ -36,7 +36,9 @@ def load(data: bytes, name: str) -> Loaded:
     reader.close()
     outline = reader.outline
     first = next((b.section for b in outline.blocks if b.section), "")
-    return Loaded(titled(document.core_properties.title or "") or reader.title or first, tuple(outline.blocks))
+    said = document.core_properties
+    written = dated.office(said)
+    return Loaded(titled(said.title or "") or reader.title or first, tuple(outline.blocks), dated=written)
 
 
 class _Reader:

@@ -12,7 +12,7 @@ from email.message import EmailMessage
 from typing import Any, cast
 
 from coach_core.errors import FileError, MislabelledFile
-from coach_core.knowledge.loaders import Block, Loaded, readable
+from coach_core.knowledge.loaders import Block, Loaded, dated, readable
 from coach_core.knowledge.loaders import load as load_file
 from coach_core.knowledge.loaders.html import plain_text
 from coach_core.knowledge.loaders.outline import beneath
@@ -26,7 +26,8 @@ def load(data: bytes, name: str, depth: int = 0) -> Loaded:
     message = email.message_from_bytes(data.lstrip(), policy=email.policy.default)
     if not _KNOWN & {str(key).lower() for key in message.keys()}:  # noqa: SIM118
         raise MislabelledFile("The file is called .eml but is not a saved message. Rename it to what it is.")
-    return Loaded(_header(message, "Subject"), tuple(_message(message, depth)))
+    sent = dated.read(_header(message, "Date"))
+    return Loaded(_header(message, "Subject"), tuple(_message(message, depth)), dated=sent)
 
 
 def _message(message: EmailMessage, depth: int) -> list[Block]:

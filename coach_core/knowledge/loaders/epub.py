@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
 
 from coach_core.errors import DamagedFile, EncryptedFile, FileError
-from coach_core.knowledge.loaders import SEPARATOR, Block, Loaded, archive, html, titled
+from coach_core.knowledge.loaders import SEPARATOR, Block, Loaded, archive, dated, html, titled
 
 _PAGES = ("application/xhtml+xml", "text/html")
 _FONTS = ("http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC")  # mangled, not locked
@@ -36,7 +36,9 @@ def load(data: bytes, name: str) -> Loaded:
             page = _page(book, path)
             blocks += _chapter(page, toc.get(path, ""))
         language = _word(package, "language")[:2].lower()
-        return Loaded(titled(_word(package, "title")), tuple(blocks), language if language.isalpha() else "")
+        published = dated.first(node.text for node in _all(package, "date"))
+        known = language if language.isalpha() else ""
+        return Loaded(titled(_word(package, "title")), tuple(blocks), known, dated=published)
 
 
 def _page(book: zipfile.ZipFile, path: str) -> tuple[Block, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from selectolax.lexbor import LexborHTMLParser
 
-from coach_core.knowledge.loaders import Loaded, titled
+from coach_core.knowledge.loaders import Loaded, dated, titled
 from coach_core.knowledge.loaders.decode import decode
 from coach_core.knowledge.loaders.outline import Outline
 
@@ -25,6 +25,11 @@ _FRAMES = "header, footer, aside"  # of a site's page, wherever they stand; of a
 _BOOK = "http://www.idpf.org/2007/ops"
 _SKIP = re.compile(r"(?:jump|skip) (?:to|over)\b.{0,40}", re.I)
 _MENU = re.compile(r"menu|navi|\bnav|nav(?:bar|list)?\b|breadcrumb|toolbar|sidebar", re.I)
+_DATES = (
+    "article:published_time", "datepublished", "dcterms.issued", "dcterms.date", "dc.date.issued", "dc.date",
+    "citation_publication_date", "citation_date", "date", "article:modified_time", "datemodified", "dcterms.modified",
+    "last-modified", "og:updated_time",
+)  # fmt: skip
 _BLOCK_TAGS = (
     "address article aside blockquote body center dd details div dl dt fieldset figcaption figure footer header hr "
     "html li main ol p pre section summary table tbody td tfoot th thead tr ul caption"
@@ -42,6 +47,7 @@ def load(data: bytes, name: str, *, book: bool = False) -> Loaded:
     text = _text(data)
     tree = LexborHTMLParser(_EMPTY_PAIR.sub(r"<\1\2></\1>", text))
     title = tree.css_first("title")
+    published = dated.first(_dates(tree))
     book = book or _BOOK in text
     for node in _inner_first(tree, f"{_DROPPED}, {_CONTROLS}, {_ROLES if book else _PAGE_FRAME}"):
         if node.tag != "form" or node.css_first("main, article, h1") is None:  # some pages are one form
@@ -58,7 +64,18 @@ def load(data: bytes, name: str, *, book: bool = False) -> Loaded:
         return load(data, name, book=True)
     heading = tree.css_first("h1")
     named = titled(title.text()) if title else ""
-    return Loaded(named or (_tidy(heading.text()) if heading else ""), tuple(reader.outline.blocks))
+    named = named or (_tidy(heading.text()) if heading else "")
+    return Loaded(named, tuple(reader.outline.blocks), dated=published)
+
+
+def _dates(tree: Any) -> list[str]:
+    """What the page says of its own date, the surest first."""
+    said: dict[str, str] = {}
+    for meta in tree.css("meta[content]"):
+        for key in ("name", "property", "itemprop", "http-equiv"):
+            called = (meta.attributes.get(key) or "").strip().lower()
+            said.setdefault(called, meta.attributes.get("content") or "")
+    return [said[name] for name in _DATES if name in said]
 
 
 def _inner_first(tree: Any, selector: str) -> list[Any]:

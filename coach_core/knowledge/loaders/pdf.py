@@ -20,7 +20,7 @@ import pypdfium2.raw as pdfium
 
 from coach_core.errors import DamagedFile, EncryptedFile, FileTooLarge, FileTooSlow
 from coach_core.knowledge import loaders
-from coach_core.knowledge.loaders import SEPARATOR, Block, Loaded, layout
+from coach_core.knowledge.loaders import SEPARATOR, Block, Loaded, dated, layout
 
 _gate = threading.Lock()
 _MOST_PAGES = 5000
@@ -61,7 +61,8 @@ def _read(document: Any) -> Loaded:
         pages.append(_lines(document[i]))
         loaders.on_page(i + 1, count)
     _read_scans(document, pages)
-    title = str(document.get_metadata_dict().get("Title") or "").strip()
+    said = document.get_metadata_dict()
+    title = str(said.get("Title") or "").strip()
     headings = _headings(document, count)
     frame = _frame(pages)
     blocks: list[Block] = []
@@ -78,7 +79,8 @@ def _read(document: Any) -> Loaded:
         for text, path in _placed([p for p in paragraphs if p], marks, section):
             blocks.append(Block(text, path, number))
         section = marks[-1][1] if marks else section
-    return Loaded(title, tuple(blocks), pages=count)
+    written = dated.first((said.get("CreationDate"), said.get("ModDate")))
+    return Loaded(title, tuple(blocks), pages=count, dated=written)
 
 
 def _lines(page: Any) -> list[str]:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from coach_core.knowledge.loaders import Block, Loaded, archive, titled
+from coach_core.knowledge.loaders import Block, Loaded, archive, dated, titled
 
 _FRAME = {"DATE", "FOOTER", "HEADER", "SLIDE_NUMBER"}
 _FRAME_CHARS = 120  # of the longest text that is taken for a frame
@@ -34,7 +34,8 @@ def load(data: bytes, name: str) -> Loaded:
             said.append(f"Notes: {notes}")
         blocks += [Block(text, title, number) for text in said]
     first = next((title for title, _, _ in slides if title), "")
-    return Loaded(titled(deck.core_properties.title or "") or first, tuple(blocks), pages=len(slides))
+    said = deck.core_properties
+    return Loaded(titled(said.title or "") or first, tuple(blocks), pages=len(slides), dated=dated.office(said))
 
 
 def _slide(slide: Any) -> tuple[str, list[str], str]:

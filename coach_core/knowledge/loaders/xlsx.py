@@ -13,7 +13,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from coach_core.errors import FileTooLarge
-from coach_core.knowledge.loaders import Block, Loaded, archive, table, titled
+from coach_core.knowledge.loaders import Block, Loaded, archive, dated, table, titled
 
 _MOST_CELLS = 5_000_000
 _MOST_COLUMNS = 1_000
@@ -36,7 +36,7 @@ def load(data: bytes, name: str) -> Loaded:
         for sheet in shown:
             named = len(shown) > 1 or not _UNNAMED.fullmatch(sheet.title)
             blocks += _sheet(list(_rows(sheet, budget)), sheet.title if named else "")
-        return Loaded(titled(book.properties.title or ""), tuple(blocks))
+        return Loaded(titled(book.properties.title or ""), tuple(blocks), dated=dated.office(book.properties))
     finally:
         book.close()
 
