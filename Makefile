@@ -38,7 +38,7 @@ test: $(VENV)/.dev ## the suite that every machine can run; with a browser, Post
 check: $(PEER)/.run ## what a laptop may lack: lint, types, Python 3.13, slow rounds, Chromium, PostgreSQL, model servers; no skips
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory smoke
-	@$(MAKE) --no-print-directory slow ARGS="--no-skips"
+	@$(MAKE) --no-print-directory slow ARGS="--no-skips -q"
 	@$(BIN)/python -m pytest -n 2 -m "not slow and (browser or postgres or local_model or peer)" --no-skips
 
 lint: $(VENV)/.dev ## ruff, its formatter and pyright
@@ -47,7 +47,7 @@ lint: $(VENV)/.dev ## ruff, its formatter and pyright
 	@$(BIN)/pyright
 
 slow: $(VENV)/.dev ## only the slow rounds: the server killed again and again, load
-	@$(BIN)/python -m pytest -m slow $(ARGS)
+	@$(BIN)/python -m pytest -n 2 -m slow $(ARGS)
 
 smoke: $(SMOKE)/.run ## a question asked on Python 3.13, and the part of the suite that needs no browser or server
 	@$(SMOKE)/bin/python --version

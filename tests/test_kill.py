@@ -96,6 +96,7 @@ def expect_resumed(coach: Coach) -> None:
     assert answer.id in whole.siblings
 
 
+@pytest.mark.slow
 def test_a_killed_ask_leaves_what_had_arrived_and_goes_on(used: Path) -> None:
     shown = killed_while_asking(used, heard=60)
     with reopened(used, json.dumps([ANSWER])) as coach:
@@ -104,7 +105,7 @@ def test_a_killed_ask_leaves_what_had_arrived_and_goes_on(used: Path) -> None:
         expect_resumed(coach)
 
 
-@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("stop", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_killed_server_leaves_what_had_arrived_and_goes_on(
     used: Path, free_port: Callable[[], int], stop: signal.Signals
 ) -> None:

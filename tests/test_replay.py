@@ -122,6 +122,7 @@ class TestSelection:
         ],
         ids=["missing", "empty", "binary", "gzip", "har", "number"],
     )
+    @pytest.mark.slow
     def test_a_file_of_which_nothing_can_be_read_is_told_and_no_success(
         self, tmp_path: Path, content: bytes | None, says: str
     ) -> None:

@@ -33,6 +33,10 @@ NAMES = {
 ROWS = {f.name: f for f in FAULTS}
 #: No persona has a tool of that name; what becomes of a call is played below.
 PLAYED = [(fault, wire) for fault, wire in CELLS if not fault.tools]
+#: Each wire is put through every fault as a backend; as a turn one of them is at once, the others in the slow rounds.
+IN_TURN = [
+    pytest.param(f, w, id=f"{f.name}-{w}", marks=() if w == "openai_responses" else pytest.mark.slow) for f, w in PLAYED
+]
 
 
 @dataclass
@@ -127,7 +131,7 @@ FIRST_TOO_LONG = (
 )
 
 
-@pytest.mark.parametrize(("fault", "wire"), PLAYED, ids=[f"{f.name}-{w}" for f, w in PLAYED])
+@pytest.mark.parametrize(("fault", "wire"), IN_TURN)
 def test_cell(fault: Fault, wire: str, world: World) -> None:
     wanted = fault.on(wire)
     with served(fault, voice_of(wire)) as (url, api):

@@ -326,6 +326,7 @@ def test_nothing_to_search_and_nothing_hosted_say_nothing(world: World, other: F
 # -- cut off, and going on ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["before", "after"])
 @pytest.mark.parametrize("search", ["hosted", "local"])
 def test_cut_off_at_any_request_the_next_pass_goes_on_and_leaves_nothing_twice(

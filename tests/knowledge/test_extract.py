@@ -110,12 +110,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("code", "error"),
     [
-        ("threading.Event().wait()", errors.FileTooSlow),
+        pytest.param("threading.Event().wait()", errors.FileTooSlow, marks=pytest.mark.slow),
         ("while True: pass", errors.FileTooSlow),
         ("bytearray(5_000_000_000)", errors.FileTooLarge),
         ("os.abort()", errors.DamagedFile),
-        ("os._exit(0)", errors.DamagedFile),
-        ("raise ValueError", errors.DamagedFile),
+        pytest.param("os._exit(0)", errors.DamagedFile, marks=pytest.mark.slow),
+        pytest.param("raise ValueError", errors.DamagedFile, marks=pytest.mark.slow),
     ],
 )
 def test_a_child_in_trouble_costs_its_file_alone(
@@ -136,6 +136,7 @@ def test_a_child_in_trouble_costs_its_file_alone(
         bounded.close()
 
 
+@pytest.mark.slow
 def test_children_end_with_close_and_come_again() -> None:
     made = Extractor()
     assert made.pids() == []
@@ -157,6 +158,7 @@ def test_a_child_that_was_killed_is_replaced(extractor: Extractor) -> None:
     assert extractor.read(GOOD[1], GOOD[0]).chunks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("busy", [False, True])
 def test_children_die_with_a_killed_parent(busy: bool, tmp_path: Path) -> None:
     code = f"""

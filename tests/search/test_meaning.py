@@ -66,6 +66,7 @@ def test_a_text_beyond_the_window_is_read_to_its_end(bundled: meaning.OnnxEmbedd
     assert bundled.passages([ending])[0] @ query > bundled.passages([long])[0] @ query + 0.01
 
 
+@pytest.mark.slow
 def test_two_processes_build_it_once(tmp_path: Path) -> None:
     code = f"from pathlib import Path; from coach_core.search import e5; print(e5.folder(Path({str(tmp_path)!r})))"
     root = Path(__file__).resolve().parents[2]
@@ -95,6 +96,7 @@ def test_without_either_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "make setup" in check.mend
 
 
+@pytest.mark.slow
 def test_a_folder_of_another_name_is_another_model(embedder: str, tmp_path: Path) -> None:
     folder = tmp_path / "e5-tuned"
     shutil.copytree(embedder, folder)
