@@ -8,7 +8,7 @@ words alone decide.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
@@ -92,10 +92,8 @@ def find(
     covered = 1.0
     if likeness and said:
         covered = fuse.coverage(said, readings, held, sum(matching.sizes(connection).values()))
-    found = fuse.fuse(likeness, said, covered)
-    found = _lend(found, [s for s in seen if s.numbers])
-    cosines = seen[0].cosines if seen else {}
-    return [replace(f, score_meaning=cosines.get(f.number)) for f in found]
+    found = fuse.fuse(likeness, said, covered, seen[0].cosines if seen else {})
+    return _lend(found, [s for s in seen if s.numbers])
 
 
 def _look(connection: Connection, ask: Asked, apart: F32, pool: list[int], within: Sequence[UUID]) -> _Seen:

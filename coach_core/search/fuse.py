@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from statistics import fmean, pstdev
+from dataclasses import dataclass
+from statistics import fmean
 
 import numkong
 import numpy as np
@@ -34,8 +34,13 @@ class Found:
     score_meaning: float | None = None
 
 
-def fuse(likeness: Mapping[int, float], bm25: Mapping[int, float], coverage: float = 1.0) -> list[Found]:
-    """Rows by their fused score, best first; equal ones by number.
+def fuse(
+    likeness: Mapping[int, float],
+    bm25: Mapping[int, float],
+    coverage: float = 1.0,
+    cosines: Mapping[int, float] | None = None,
+) -> list[Found]:
+    """Rows by their fused score, best first; equal ones by number. `cosines` are told in place of the likeness.
 
     Words count as much as meaning where some row says all that is asked (`coverage` 1), less as the best of them
     says less: the best of bad matches is no good one, and in another language nothing but names will match. With
@@ -46,13 +51,14 @@ def fuse(likeness: Mapping[int, float], bm25: Mapping[int, float], coverage: flo
     most = max(bm25.values(), default=0.0)
     share = 1 / (1 + coverage) if likeness and bm25 else 1.0 if likeness else 0.0
     by_words, by_meaning = _ranks(bm25), _ranks(likeness)
+    told = likeness if cosines is None else cosines
     out: list[Found] = []
     for number in likeness.keys() | bm25.keys():
         near = (likeness[number] - low) / span if number in likeness and span > 0 else float(number in likeness)
         said = bm25.get(number, 0.0) / most if most > 0 else 0.0
         score = share * near + (1 - share) * said
         ranks = (by_words.get(number), by_meaning.get(number))
-        out.append(Found(number, score, *ranks, bm25.get(number), likeness.get(number)))
+        out.append(Found(number, score, *ranks, bm25.get(number), told.get(number)))
     return _ordered(out)
 
 
@@ -107,14 +113,21 @@ def lend(found: Sequence[Found], numbers: Sequence[int], vectors: F32) -> list[F
     lent = (weights @ scores) / weights.sum(axis=1)
     by_number = {f.number: float(value) for f, value in zip(pool, lent, strict=True)}
     floor = float(lent.mean())
-    changed = [replace(f, score=(1 - _LENT) * f.score + _LENT * by_number.get(f.number, floor)) for f in found[:_POOL]]
+    changed = [_scored(f, (1 - _LENT) * f.score + _LENT * by_number.get(f.number, floor)) for f in found[:_POOL]]
     last = min(f.score for f in changed)
-    rest = [replace(f, score=min(f.score, last)) for f in found[_POOL:]]
+    rest = [_scored(f, min(f.score, last)) for f in found[_POOL:]]
     return [*_ordered(changed), *rest]
 
 
+def _scored(found: Found, score: float) -> Found:
+    """`found` with another score; dataclasses.replace would take as long as all the rest."""
+    ranks = (found.rank_words, found.rank_meaning)
+    return Found(found.number, score, *ranks, found.score_words, found.score_meaning)
+
+
 def _standard(scores: Mapping[int, float]) -> dict[int, float]:
-    mean, spread = fmean(scores.values()), pstdev(scores.values()) or 1.0
+    mean = fmean(scores.values())
+    spread = math.sqrt(fmean([(score - mean) ** 2 for score in scores.values()])) or 1.0
     return {number: (score - mean) / spread for number, score in scores.items()}
 
 
