@@ -92,3 +92,27 @@ def test_switching_back_and_deleting_take_everything_back(run: Run, api: FakeSto
 def test_who_is_not_there_is_a_sentence(run: Run, api: FakeStores) -> None:
     code, _, err = run("personas", "hosted", "nobody")
     assert code == 2 and "no persona called" in err
+
+
+def test_a_collections_copies_are_filled_told_and_dropped(run: Run, api: FakeStores) -> None:
+    code, out, _ = run("knowledge", "hosted", "Handbook")
+    assert code == 0 and "No API holds documents of Handbook." in out and api.requests == []
+    code, _, err = run("knowledge", "hosted", "Handbook", "--fill", "eu")
+    assert code == 2 and "Upload the 2 documents of Handbook to 127.0.0.1" in err and api.files == {}
+    code, out, _ = run("knowledge", "hosted", "Handbook", "--fill", "eu", "--yes")
+    assert code == 0 and "2 of 2" in out and "expires at" in out
+    assert api.held() == {"Handbook": ["goals.md", "sleep.md"]}
+    (copy,) = json.loads(run("knowledge", "hosted", "handbook", "--json")[1])["copies"]
+    assert copy["of_collection"] and copy["ready"] and copy["endpoint"] == "eu" and copy["missing"] == []
+    found = json.loads(run("knowledge", "hosted", "handbook", "--others", "eu", "--json")[1])
+    assert found["others"] == []
+    code, out, _ = run("knowledge", "hosted", "Handbook", "--drop", "eu", "--yes")
+    assert code == 0 and api.files == {} and api.stores == {}
+
+
+def test_use_and_questions_are_told_in_the_terminal(run: Run, api: FakeStores) -> None:
+    code, out, _ = run("knowledge", "use", "Handbook")
+    assert code == 0 and "Goals: not used" in out
+    assert json.loads(run("knowledge", "use", "Handbook", "--json")[1])[0]["cited"] == 0
+    code, out, _ = run("knowledge", "unanswered")
+    assert code == 0 and "No open questions" in out

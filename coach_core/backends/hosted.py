@@ -27,6 +27,7 @@ BATCH = 100
 _PAGE = 100
 _SECONDS = 30.0
 _LONG = 300.0
+_LONGEST_DAYS = 365
 _HEADERS = {"OpenAI-Beta": "assistants=v2"}
 Status = Literal["in_progress", "completed", "failed"]
 
@@ -37,12 +38,16 @@ class Gone(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """A vector store as its API tells of it; `bytes` is what it takes up there."""
+    """A vector store as its API tells of it; `bytes` is what it takes up there, `files` how many it holds."""
 
     id: str
     expired: bool = False
     bytes: int = 0
     expires_at: datetime | None = None
+    name: str = ""
+    files: int = 0
+    created_at: datetime | None = None
+    active_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +125,26 @@ class HostedStores:
     def retrieve(self, store_id: str) -> Store | None:
         try:
             return self._store(self._call("get", f"/vector_stores/{store_id}"))
+        except Gone:
+            return None
+
+    def all(self, most: int = 500) -> list[Store]:
+        """Every store that lies there, whoever made it, the newest first."""
+        try:
+            return [self._store(item) for item, _ in zip(self._pages("/vector_stores"), range(most), strict=False)]
+        except Gone:  # a server that lists nothing
+            return []
+
+    def keep_alive(self, store_id: str, days: int) -> Store | None:
+        """Let the store stay for `days` from today on, whenever it was searched last; None when it is gone."""
+        there = self.retrieve(store_id)
+        if there is None or there.expired:
+            return None
+        idle = (datetime.now(UTC) - there.active_at).days if there.active_at else 0
+        until = min(days + max(idle, 0), _LONGEST_DAYS)
+        body = {"expires_after": {"anchor": "last_active_at", "days": until}}
+        try:
+            return self._store(self._call("post", f"/vector_stores/{store_id}", body))
         except Gone:
             return None
 
@@ -217,12 +242,16 @@ class HostedStores:
             asked["after"] = after
 
     def _store(self, item: Mapping[str, Any]) -> Store:
-        expires = item.get("expires_at")
+        counts = item.get("file_counts")
         return Store(
             _id_of(item, self._wire.endpoint),
             expired=item.get("status") == "expired",
             bytes=int(item.get("usage_bytes") or 0),
-            expires_at=datetime.fromtimestamp(expires, UTC) if isinstance(expires, int | float) else None,
+            expires_at=_moment(item.get("expires_at")),
+            name=str(item.get("name") or ""),
+            files=int(counts.get("total") or 0) if isinstance(counts, dict) else 0,
+            created_at=_moment(item.get("created_at")),
+            active_at=_moment(item.get("last_active_at")),
         )
 
     def _read(self, response: httpx2.Response) -> dict[str, Any]:
@@ -232,6 +261,10 @@ class HostedStores:
         if not isinstance(value, dict):
             raise not_an_api(self._wire.endpoint)
         return value
+
+
+def _moment(seconds: Any) -> datetime | None:
+    return datetime.fromtimestamp(seconds, UTC) if isinstance(seconds, int | float) else None
 
 
 def _store_file(item: Mapping[str, Any], endpoint: Endpoint) -> StoreFile:

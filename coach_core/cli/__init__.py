@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from coach_core.cli import asking, endpoints, hosted, knowledge, operate, personas, serve, shell, threads
+from coach_core.cli import asking, endpoints, hosted, knowledge, library, operate, personas, serve, shell, threads
 from coach_core.errors import BadSetting, CoachError, InputError, NotFound
 
 VERSION = "0.2.0"
@@ -54,6 +54,7 @@ def common(
 app.command("ask")(asking.ask)
 app.command("ingest")(knowledge.ingest)
 app.command("search")(knowledge.search)
+app.add_typer(library.app, name="knowledge")
 app.add_typer(threads.app, name="threads")
 personas.app.command("hosted")(hosted.hosted)
 app.add_typer(personas.app, name="personas")

@@ -46,7 +46,7 @@ _DIGEST = re.compile(r"(?<=/)[0-9a-f]{40}(?=/|$)")
 _LOOK_AGAIN = 5.0  # seconds until what was replaced is looked at once more
 
 
-class Coach(Shelves, Conversations, Library, Operations, Endpoints, Searching, HostedSearch):
+class Coach(Shelves, Conversations, Library, Operations, Endpoints, Searching, HostedCopies):
     """Made by `from_settings`; `close` lets go of everything it holds."""
 
     def __init__(self, settings: Settings, db: Database, *, background: bool = True) -> None:

@@ -1,7 +1,8 @@
 """Documents that an API searches itself: whose they are, where they lie, and when they may be searched.
 
 Invariant: nothing is sent anywhere but the documents of a persona whose parameter `search` (its own, else
-its endpoint's) is "hosted", to the endpoint that answers for it. A store is searched only while it holds
+its endpoint's) is "hosted", to the endpoint that answers for it, and of a collection that an admin fills a
+store from, to the endpoint chosen. A store is searched only while it holds
 exactly what the persona's collections hold at that moment; else the app's own search answers.
 """
 
@@ -24,6 +25,8 @@ from coach_core.coach.base import Base
 from coach_core.coach.hosted_sync import (
     FILE,
     LEFT,
+    MARK,
+    OF_COLLECTION,
     STORE,
     STORE_FILE,
     Sync,
@@ -36,7 +39,7 @@ from coach_core.coach.hosted_sync import (
 )
 from coach_core.errors import BackendError, BadSetting, CoachError, DocumentNotFound, StoreError
 from coach_core.knowledge.locate import locate
-from coach_core.store import Database, collections, documents, leases, personas, remotes
+from coach_core.store import Database, collections, documents, hosted_stores, leases, personas, remotes
 from coach_core.store.remotes import EndpointRemotes, RemoteObject
 from coach_core.types import (
     Actor,
@@ -87,7 +90,7 @@ class Hosted:
         if info is None or place is None or persona.deleted_at is not None:
             return ()
         row = remotes.get(self._db, info.endpoint, STORE, str(persona.id))
-        return (row.external_id,) if row and self._in_step(row, persona, place) else ()
+        return (row.external_id,) if row and self.in_step(row, persona, place) else ()
 
     def unstored(self, backend: str, persona: Persona) -> str:
         """Why `stores` gives none, in a few words; "" where there is nothing to search."""
@@ -172,7 +175,7 @@ class Hosted:
         found: set[str] = set()
         for row in remotes.list_objects(self._db, kinds=list(LEFT.values())):
             try:
-                if self._reach(row.endpoint).address == row.state.get("at"):
+                if self.reach(row.endpoint).address == row.state.get("at"):
                     found.add(row.endpoint)
             except CoachError:
                 pass
@@ -185,11 +188,23 @@ class Hosted:
             info = self._info(persona) if self._wants(persona) else None
             if info is not None and (place := self._place(info)):
                 found[info.endpoint, str(persona.id)] = (persona, place)
+        places = self.places() if (wishes := hosted_stores.wishes(self._db)) else {}
+        for endpoint, collection_id, name in wishes:
+            if endpoint in places:
+                found[endpoint, str(collection_id)] = (reader_of(collection_id, name), places[endpoint])
+        return found
+
+    def places(self) -> dict[str, hosted.HostedStores]:
+        """The endpoints that keep vector stores and can be asked now."""
+        found: dict[str, hosted.HostedStores] = {}
+        for info in self._backends.infos().values():
+            if info.endpoint and info.endpoint not in found and (place := self._place(info)):
+                found[info.endpoint] = place
         return found
 
     def _is_due(self, row: RemoteObject | None, persona: Persona, place: hosted.HostedStores) -> bool:
         if row is None or not self._same(row, persona, place):
-            wanted = self._holds(persona)
+            wanted = self.holds(persona)
             if row is None or row.state.get("at") != place.address or row.state.get("print") != wanted.print:
                 return row is not None or bool(wanted.holdings)
             told = {**row.state, "generations": dict(wanted.generations)}  # other vectors, the same documents
@@ -210,19 +225,20 @@ class Hosted:
             known = collections.generations(connection, persona.draft.collections)
         return _texts(known) == row.state.get("generations")
 
-    def _holds(self, persona: Persona) -> Wanted:
+    def holds(self, persona: Persona) -> Wanted:
         generations, held = documents.holdings(self._db, persona.draft.collections)
-        return Wanted(persona.id, persona.name, _texts(generations), {key_of(h): h for h in held})
+        mark = OF_COLLECTION if persona.draft.collections == (persona.id,) else MARK
+        return Wanted(persona.id, persona.name, _texts(generations), {key_of(h): h for h in held}, mark)
 
     def _sync(self, endpoint: str, pause: Callable[[float], bool], force: bool, tell: Tell | None) -> None:
         kept = EndpointRemotes(self._db, endpoint)
         trouble = kept.find(_TROUBLE, "")
-        held = [self._holds(p) for (e, _), (p, _) in self._chosen().items() if e == endpoint]
+        held = [self.holds(p) for (e, _), (p, _) in self._chosen().items() if e == endpoint]
         wanted = {w.persona_id: w for w in held if w.holdings}
         for row in kept.list(STORE):
             self._looked[row.external_id] = time.monotonic()
         try:
-            with closing(self._reach(endpoint)) as stores:
+            with closing(self.reach(endpoint)) as stores:
                 Sync(self._db, endpoint, stores, wanted, pause=pause, force=force, tell=tell).run()
         except StoreError:
             raise
@@ -252,12 +268,12 @@ class Hosted:
         known = HostedState(
             wants,
             endpoint=endpoint,
-            host=_host(place, store or next(iter(rows), None)),
+            host=host_of(place, store or next(iter(rows), None)),
             bytes=int(store.state.get("bytes", 0)) if store else 0,
             expires_at=store.expires_at if store else None,
-            synced_at=_time(store.state.get("synced")) if store else None,
+            synced_at=moment_of(store.state.get("synced")) if store else None,
         )
-        if store and place and len(rows) == 1 and self._in_step(store, persona, place):
+        if store and place and len(rows) == 1 and self.in_step(store, persona, place):
             return replace(known, ready=True, documents=store.state["documents"], there=store.state["documents"])
         known = self._counted(known, persona)
         if endpoint and elsewhere:
@@ -267,12 +283,12 @@ class Hosted:
 
     def _counted(self, known: HostedState, persona: Persona) -> HostedState:
         """With what of the persona's documents is there, what failed, and what is still to be removed."""
-        wanted = self._holds(persona)
+        wanted = self.holds(persona)
         rows = remotes.list_objects(self._db, kinds=[STORE_FILE], begins=f"{persona.id}:")
         inside = {r.key.partition(":")[2]: r for r in rows if r.endpoint == known.endpoint}
         sent = {r.key: r for r in remotes.list_objects(self._db, known.endpoint, [FILE])} if known.endpoint else {}
         failed = [
-            HostedFailure(holding.name, row.state["why"], _time(row.state.get("again")))
+            HostedFailure(holding.name, row.state["why"], moment_of(row.state.get("again")))
             for key, holding in wanted.holdings.items()
             if (row := inside.get(key) or sent.get(key)) and "why" in row.state
         ]
@@ -324,7 +340,7 @@ class Hosted:
             return Check("hosted search", "warn", *astray)
         held = sum(r.kind == FILE and bool(r.external_id) for r in rows)
         detail = (
-            f"{held} documents at {', '.join(sorted({_host(None, r) for r in rows}))}" if rows else "nothing sent yet"
+            f"{held} documents at {', '.join(sorted({host_of(None, r) for r in rows}))}" if rows else "nothing sent yet"
         )
         waits = next((s for s in states if not s.ready), None)
         if waits is not None:
@@ -339,7 +355,7 @@ class Hosted:
         lost = [r for r in rows if r.external_id and (r.kind in LEFT.values() or r.endpoint not in endpoints)]
         if not lost:
             return None
-        hosts = ", ".join(sorted({_host(None, r) for r in lost}))
+        hosts = ", ".join(sorted({host_of(None, r) for r in lost}))
         files = sum(r.kind in {FILE, LEFT[FILE]} for r in lost)
         detail = f"{files} documents are still at {hosts}, which is not connected any more"
         return detail, "Connect it again under the same name for a moment, or delete them there by hand."
@@ -370,7 +386,7 @@ class Hosted:
         except CoachError:
             return None
 
-    def _reach(self, endpoint: str) -> hosted.HostedStores:
+    def reach(self, endpoint: str) -> hosted.HostedStores:
         """The stores at an endpoint, through whichever of its backends is there. Raises CoachError."""
         fault: CoachError = BadSetting(f"The endpoint {endpoint} is not listed any more. Add it again to clear it.")
         for info in self._backends.infos().values():
@@ -382,12 +398,13 @@ class Hosted:
                     fault = error
         raise fault
 
-    def _in_step(self, row: RemoteObject, persona: Persona, place: hosted.HostedStores) -> bool:
+    def in_step(self, row: RemoteObject, persona: Persona, place: hosted.HostedStores) -> bool:
+        """Whether the store holds now exactly what the persona reads."""
         if not row.external_id or not row.state.get("whole") or row.state.get("at") != place.address:
             return False
         if row.expires_at is not None and row.expires_at <= now():
             return False
-        return self._same(row, persona, place) or row.state["print"] == self._holds(persona).print
+        return self._same(row, persona, place) or row.state["print"] == self.holds(persona).print
 
 
 class HostedSearch(Base):
@@ -429,7 +446,14 @@ class HostedSearch(Base):
         self._hosted.soon()
 
 
-def _host(place: hosted.HostedStores | None, row: RemoteObject | None) -> str:
+def reader_of(collection_id: UUID, name: str) -> Persona:
+    """A collection as the one who reads it, so that its store is kept as a persona's is."""
+    moment = now()
+    draft = PersonaDraft(name, collections=(collection_id,))
+    return Persona(collection_id, "", 0, collection_id, draft, moment, moment)
+
+
+def host_of(place: hosted.HostedStores | None, row: RemoteObject | None) -> str:
     if row is not None and row.state.get("at"):
         return urlsplit(row.state["at"]).netloc
     return place.host if place else ""
@@ -439,5 +463,6 @@ def _texts(generations: Mapping[UUID, int]) -> dict[str, int]:
     return {str(c): n for c, n in generations.items()}
 
 
-def _time(text: str | None) -> datetime | None:
+def moment_of(text: str | None) -> datetime | None:
+    """A time as a state has it."""
     return datetime.fromisoformat(text) if text else None

@@ -4,8 +4,9 @@ Invariant: each step is written down before or right after it is done, so that a
 anywhere leaves nothing at the endpoint that the next one does not find. A store says `whole` only when it
 holds exactly the documents of its print; what was deleted here is deleted there before anything is sent.
 
-Rows of remote_objects, by endpoint: `store` (key: persona), `file` (key: document:sha256) and `store_file`
-(key: persona:document:sha256). `left_store` and `left_file` are of an address that the endpoint had before.
+Rows of remote_objects, by endpoint: `store` (key: the persona, or the collection that it is filled from),
+`file` (key: document:sha256) and `store_file` (key: persona:document:sha256). `left_store` and `left_file` are
+of an address that the endpoint had before.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from coach_core.types import new_id, now
 
 STORE, FILE, STORE_FILE = "store", "file", "store_file"
 LEFT = {STORE: "left_store", FILE: "left_file"}
-MARK = "persona"
+MARK, OF_COLLECTION = "persona", "collection"
 #: A store that nobody searched for so long goes by itself at the API.
 DAYS = 30
 #: Pauses before a document that failed is tried again; the last one again and again.
@@ -40,12 +41,13 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A persona whose documents an endpoint is to hold, as its collections are at this moment."""
+    """A persona whose documents an endpoint is to hold, as its collections are at this moment; or a collection."""
 
     persona_id: UUID
     name: str
     generations: Mapping[str, int] = field(default_factory=dict)
     holdings: Mapping[str, Holding] = field(default_factory=dict)
+    mark: str = MARK
 
     @property
     def print(self) -> str:
@@ -160,7 +162,7 @@ class Sync:
     def _drop_store(self, key: str) -> None:
         """Delete a store there. Its row goes last of all, when its files are gone too."""
         row = self._of(STORE)[key]
-        begun = None if row.external_id else self._stores.find(MARK, key)
+        begun = None if row.external_id else self._stores.find(MARK, key) or self._stores.find(OF_COLLECTION, key)
         if store_id := row.external_id or (begun.id if begun else ""):
             self._tell(f"removing the store {row.state.get('name') or ''}".strip())
             self._stores.delete(store_id)
@@ -253,10 +255,10 @@ class Sync:
             self._lose(key)
         begun = {"name": wanted.name, "whole": False, "synced": row.state.get("synced", "") if row else ""}
         self._keep(STORE, key, "", begun)
-        there = self._stores.find(MARK, key)
+        there = self._stores.find(wanted.mark, key)
         if there is None or there.expired:
             self._tell(f"making a store for {wanted.name}")
-            there = self._stores.create(wanted.name, {MARK: key}, DAYS)
+            there = self._stores.create(wanted.name, {wanted.mark: key}, DAYS)
         self._keep(STORE, key, there.id, begun, there.expires_at)
         return there
 

@@ -44,7 +44,7 @@ from coach_core.types.conversation import (
     Usage,
 )
 from coach_core.types.endpoints import EndpointDraft, EndpointInfo, Fact, FactKind, KeyState, Trial, Vendor
-from coach_core.types.hosted import HostedFailure, HostedState
+from coach_core.types.hosted import HostedCopy, HostedFailure, HostedOther, HostedState
 from coach_core.types.knowledge import (
     Citation,
     Collection,
@@ -112,7 +112,9 @@ __all__ = [
     "GoalStatus",
     "Homework",
     "HomeworkStatus",
+    "HostedCopy",
     "HostedFailure",
+    "HostedOther",
     "HostedState",
     "IngestProgress",
     "KeyState",

@@ -40,6 +40,7 @@ class Store:
     number: int
     files: dict[str, Inside] = field(default_factory=dict)
     expired: bool = False
+    idle: int = 0  # days since it was searched
 
 
 @dataclass
@@ -126,6 +127,9 @@ class FakeStores:
                 return _missing(f"Vector store with id {store_id} not found.")
             case ["GET", "vector_stores", store_id]:
                 return 200, self._store(store_id)
+            case ["POST", "vector_stores", store_id]:
+                self.stores[store_id].body |= body
+                return 200, self._store(store_id)
             case ["DELETE", "vector_stores", store_id]:
                 del self.stores[store_id]
                 return 200, {"id": store_id, "object": "vector_store.deleted", "deleted": True}
@@ -181,11 +185,11 @@ class FakeStores:
             "id": store_id,
             "object": "vector_store",
             "created_at": moment,
-            "last_active_at": moment,
+            "last_active_at": moment - 86_400 * store.idle,
             "name": store.body.get("name"),
             "metadata": store.body.get("metadata") or {},
             "expires_after": store.body.get("expires_after"),
-            "expires_at": moment + 86_400 * days if days else None,
+            "expires_at": moment + 86_400 * (days - store.idle) if days else None,
             "status": "expired" if store.expired else "completed",
             "usage_bytes": size,
             "file_counts": {"cancelled": 0, "completed": 0, "failed": 0, "in_progress": 0, "total": len(store.files)},
@@ -322,7 +326,8 @@ class FakeStores:
         if (method, path) == ("POST", "/files"):
             return self._do(method, path, query, _form(headers["content-type"], raw))
         body = json.loads(raw) if raw else None
-        if method == "POST" and (wrong := faults_of(_TEMPLATE.sub(r"\1/{vector_store_id}\2", path), body)):
+        described = _TEMPLATE.sub(r"\1/{vector_store_id}\2", _STORE.sub(r"\1", path))
+        if method == "POST" and (wrong := faults_of(described, body)):
             self.faults += wrong
             return 400, {"error": {"message": "; ".join(wrong), "type": "invalid_request_error"}}
         if (method, path) == ("POST", "/responses"):
@@ -331,6 +336,7 @@ class FakeStores:
         return self._do(method, path, query, body)
 
 
+_STORE = re.compile(r"^(/vector_stores)/[^/]+$")  # a change of a store says what making one says
 _TEMPLATE = re.compile(r"^(/vector_stores)/[^/]+(/.*)$")
 
 
