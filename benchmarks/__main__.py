@@ -13,6 +13,7 @@ BENCHMARKS = {
     "documents": "how much of a document's text is read, beside what others read of it",
     "lexicon": "nothing: makes the bilingual lexicons that questions are glossed with",
     "retrieval": "how well search ranks, on judged collections in the shape of BEIR",
+    "search": "what a search costs at any number of passages, beside FTS5 and sqlite-vec",
     "turn": "what a turn costs beside the model",
 }
 

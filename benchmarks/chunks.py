@@ -79,9 +79,7 @@ def fill(coach: Coach, actor: Actor, count: int, say: Callable[[int], None] = la
     return collection.id
 
 
-def write(
-    db: Database, collection_id: UUID, count: int, models: Sequence[Vectors], say: Callable[[int], None]
-) -> None:
+def write(db: Database, collection_id: UUID, count: int, models: Sequence[Vectors], say: Callable[[int], None]) -> None:
     """`count` passages in documents of PART, with their vectors."""
     spoken = _spoken()
     for at in range(0, count, PART):

@@ -60,6 +60,11 @@ class Index:
                 while self._load_some(db, collection_id, held):
                     pass
 
+    def forget(self) -> None:
+        """Hold nothing; it is loaded again when it is asked for."""
+        with self._gate:
+            self._held.clear()
+
     def nbytes(self) -> int:
         """What the matrices hold of memory."""
         with self._gate:
