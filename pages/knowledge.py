@@ -19,7 +19,7 @@ from coach_core.access import allowed, require
 from coach_core.errors import InputError
 from coach_core.types import Actor, Collection, Document, Persona
 from coach_core.ui import marks, shared, widgets
-from pages import _dialog, _search, _undo, _uploads
+from pages import _dialog, _search, _search_models, _undo, _uploads
 
 if TYPE_CHECKING:
     from coach_core.coach import Coach
@@ -133,10 +133,11 @@ def _inside(coach: Coach, actor: Actor, collection: Collection, writes: bool) ->
 
 
 def _meaning(done: int, total: int) -> None:
-    if done < total:
-        st.progress(done / total, f"Found by words already; by meaning {done:,} of {total:,} passages so far")
-    elif total:
-        st.caption(f":material/done_all: All {total:,} passages are found by words and by meaning")
+    share, sentence = _search_models.said(shared.coach().embedding_state(shared.actor()), done, total)
+    if share is not None:
+        st.progress(share, sentence)
+    elif sentence:
+        st.caption(sentence)
 
 
 def _table(documents: Sequence[Document]) -> list[Document]:

@@ -14,7 +14,7 @@ import streamlit as st
 from coach_core.access import require
 from coach_core.types import Actor, Check, Role, User
 from coach_core.ui import marks, shared, widgets
-from pages import _dialog, _endpoints
+from pages import _dialog, _endpoints, _search_models
 
 if TYPE_CHECKING:
     from coach_core.coach import Coach
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 TABS = ["Connections", "Values", "Profiles", "Log"]
 GROUPS = {
     "Who answers": "backend fallback model openai_api_key openai_base_url local_model local_model_context",
-    "What goes with a question": "history_messages history_tokens passages memories context_deadline embedder reranker",
+    "What goes with a question": "history_messages history_tokens passages memories context_deadline",
+    "Models of search": "embedder embedder_key reranker reranker_key reranker_passages reranker_deadline",
     "An answer's limits": "answer_tokens temperature first_token_timeout token_timeout turn_timeout tool_rounds",
     "This server": "home database_url host port message_chars upload_mb log_level script",
 }
@@ -55,6 +56,7 @@ def page() -> None:
         st.title("Settings")
         dialogs = {
             "change": _change,
+            "change_model": _search_models.choose,
             "remove": _remove,
             "new_endpoint": _endpoints.new,
             "edit_endpoint": _endpoints.change,
@@ -125,7 +127,8 @@ def _value(coach: Coach, actor: Actor, name: str, value: str, where: str, says: 
             own = value if where == "settings table" else ""
             st.button(
                 "Change", icon=":material/edit:", type="tertiary", key=f"change_{name}", disabled=wins, help=tip,
-                on_click=_dialog.ask, args=("settings", "change", name, own, value, says),
+                on_click=_dialog.ask,
+                args=("settings", "change_model" if name in _search_models.NAMES else "change", name, own, value, says),
             )  # fmt: skip
 
 

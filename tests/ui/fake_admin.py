@@ -31,6 +31,8 @@ from coach_core.types import (
     Citation,
     Collection,
     Document,
+    EmbedderTrial,
+    EmbeddingProgress,
     EndpointDraft,
     EndpointInfo,
     Event,
@@ -87,6 +89,7 @@ class FakeCoach:
         self.refuses: dict[str, CoachError] = {}  # names of files whose upload raises
         self.report: Report | None = None
         self.settings_rows: list[tuple[str, str, str]] = []
+        self.embedding = EmbeddingProgress()
         self.asked: list[Any] = []
         self.turns: dict[UUID, tuple[TurnRecord, list[Event]]] = {}
         self.rows_of_endpoints: dict[str, EndpointInfo] = {}
@@ -494,6 +497,27 @@ class FakeCoach:
     def hosted_soon(self, actor: Actor) -> None:
         require(actor, "personas.write")
         self.asked.append("hosted_soon")
+
+    def embedding_state(self, actor: Actor) -> EmbeddingProgress:
+        require(actor, "knowledge.read")
+        return self.embedding
+
+    def model_endpoints(self, actor: Actor) -> list[str]:
+        require(actor, "settings")
+        return [i.draft.name for i in self.endpoints(actor)]
+
+    def test_embedder(self, actor: Actor, spec: str) -> EmbedderTrial:
+        require(actor, "settings")
+        if "bad" in spec:
+            return EmbedderTrial(
+                spec, error="The embedding endpoint at bad knows no such address or model. Check both."
+            )
+        host = "models.example:8080" if "#" in spec else ""
+        return EmbedderTrial(spec, f"{spec or 'bundled'}-model", 384, 7.0, 40.0, 7177, 7177, host)
+
+    def test_reranker(self, actor: Actor, spec: str) -> EmbedderTrial:
+        require(actor, "settings")
+        return EmbedderTrial(spec, "rerank-model", 0, 80.0, 375.0, host="models.example")
 
     def embedding_progress(self, actor: Actor) -> tuple[int, int]:
         papers = self.papers.values()

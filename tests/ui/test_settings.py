@@ -125,3 +125,39 @@ def test_the_fake_is_called_as_the_coach_is() -> None:
             continue
         fake, real = (inspect.signature(m).parameters.values() for m in (method, getattr(Coach, name)))
         assert [(p.name, p.kind) for p in fake] == [(p.name, p.kind) for p in real], name
+
+
+def test_an_embedder_is_tried_before_it_is_saved(fake: FakeCoach) -> None:
+    at = open_page("settings", part="Values")
+    at.button(key="change_embedder").click().run()
+    assert at.button(key="model_save").disabled
+    at.radio(key="model_kind").set_value("address").run()
+    at.text_input(key="model_where").set_value("http://models.example:8080/v1/embeddings").run()
+    assert at.button(key="model_try").disabled, "the model's name is missing"
+    at.text_input(key="model_name").set_value("e5").run()
+    at.number_input(key="model_dimensions").set_value(256).run()
+    at.button(key="model_try").click().run()
+    words = shown(at)
+    assert "a question takes 7 ms, a vector has 384 numbers, and it reads 40 passages a second" in words
+    assert "7,177 passages will be read again, about 3 min" in words
+    assert "is sent to **models.example:8080**" in words
+    at.text_input(key="model_name").set_value("bad").run()
+    assert at.button(key="model_save").disabled, "what was tried was another"
+    at.button(key="model_try").click().run()
+    assert "knows no such address or model" in shown(at) and at.button(key="model_save").disabled
+    at.text_input(key="model_name").set_value("e5").run()
+    at.button(key="model_try").click().run()
+    at.button(key="model_save").click().run()
+    spec = "http://models.example:8080/v1/embeddings#e5?dimensions=256"
+    assert ("embedder", spec, "settings table") in fake.settings_rows
+
+
+def test_a_model_that_runs_here_sends_nothing_away(fake: FakeCoach) -> None:
+    at = open_page("settings", part="Values")
+    at.button(key="change_embedder").click().run()
+    at.radio(key="model_kind").set_value("local").run()
+    at.text_input(key="model_where").set_value("intfloat/e5").run()
+    at.button(key="model_try").click().run()
+    assert "is sent to" not in shown(at)
+    at.button(key="model_save").click().run()
+    assert ("embedder", "intfloat/e5", "settings table") in fake.settings_rows
