@@ -185,8 +185,8 @@ class Reranking:
                     raise Refused("There is nothing that opens a reranker here.", 1)
                 before, self._reranker = self._reranker, self._opener(spec)
                 self._spec = spec
-                self._breaker = Breaker()
                 if before is not None:
+                    self._breaker = Breaker()
                     before.close()
             return self._reranker
 
