@@ -15,10 +15,12 @@ from uuid import UUID
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from coach_core.turn import hold
 from coach_core.types import Citation, Event, Message, Part
 from coach_core.ui import drawers, markdown
 from coach_core.ui.shared import escape
 
+_DOUBTED = "Open the passage: a sentence of the answer may go beyond it"
 RATE = 12  # paints a second at most
 GROWTH = 0.04  # a long paragraph is painted again only when it has grown by this share
 
@@ -145,11 +147,12 @@ def status_line(event: Event) -> str:
 # -- what is finished ----------------------------------------------------------------------------------
 
 
-def answer(place: DeltaGenerator, text: str, cited: Iterable[int], anchor: str) -> None:
-    """A whole answer, in the elements that painted it."""
-    numbers = set(cited)
-    for block in markdown.blocks(text):
-        place.markdown(markdown.safe(block, numbers, anchor), anchors=False)
+def answer(place: DeltaGenerator, text: str, citations: Sequence[Citation], anchor: str) -> None:
+    """A whole answer, in the elements that painted it; marks that do not hold look so."""
+    numbers, doubted = {c.number for c in citations}, hold.doubted(text, citations)
+    for start, block in markdown.placed(text):
+        within = {at - start for at in doubted}
+        place.markdown(markdown.safe(block, numbers, anchor, within), anchors=False)
 
 
 def question(message: Message) -> None:
@@ -190,7 +193,8 @@ def sources(citations: Sequence[Citation], message_id: UUID, open_: Callable[[st
                 f"{c.number}  {escape(place_of(c))}",
                 key=f"cite-{message_id}-{c.number}",
                 type="tertiary",
-                help="What stands there" if c.url else "Open the passage",
+                icon=":material/help:" if c.verdict == "fails" else None,
+                help=_DOUBTED if c.verdict == "fails" else "What stands there" if c.url else "Open the passage",
                 on_click=open_,
                 args=(f"{message_id}-{c.number}",),
             )

@@ -143,7 +143,7 @@ def conversation(
                     growing = place
                     continue
                 citations = cited.get(message.id, [])
-                _draw.answer(place, message.text, {c.number for c in citations}, str(message.id))
+                _draw.answer(place, message.text, citations, str(message.id))
                 if citations:
                     _draw.sources(citations, message.id, _acts.open_cite)
                 _draw.tools(message.parts)
@@ -312,10 +312,11 @@ def open_drawer(messages: Sequence[Message]) -> None:
     """The drawer that the address or a click asks for."""
     if value := st.query_params.get("cite", ""):
         at = drawers.parse_cite(value)
-        if at is not None and any(m.id == at[0] for m in messages):
+        shown = next((m for m in messages if at is not None and m.id == at[0]), None)
+        if at is not None and shown is not None:
             for citation in shared.coach().citations(shared.actor(), [at[0]]).get(at[0], []):
                 if citation.number == at[1]:
-                    drawers.passage(citation, _acts.close_drawer)
+                    drawers.passage(citation, shown, _acts.close_drawer)
                     return
         shared.tell("This link leads to a passage that is not in this thread.", "warning")
     elif message_id := state.get("_turn_shown"):

@@ -27,6 +27,7 @@ from coach_core.coach.looking_back import EVERY as LOOK_BACK
 from coach_core.coach.looking_back import LookingBack
 from coach_core.coach.operations import Operations
 from coach_core.coach.parts import BackendParts
+from coach_core.coach.pictures import Pictures
 from coach_core.coach.searching import Searching
 from coach_core.coach.shelves import KEEP_DELETED, Shelves
 from coach_core.errors import BadSetting
@@ -46,7 +47,7 @@ _DIGEST = re.compile(r"(?<=/)[0-9a-f]{40}(?=/|$)")
 _LOOK_AGAIN = 5.0  # seconds until what was replaced is looked at once more
 
 
-class Coach(Shelves, Conversations, Library, Operations, Endpoints, Searching, HostedCopies):
+class Coach(Shelves, Conversations, Library, Operations, Endpoints, Searching, Pictures, HostedCopies):
     """Made by `from_settings`; `close` lets go of everything it holds."""
 
     def __init__(self, settings: Settings, db: Database, *, background: bool = True) -> None:

@@ -18,6 +18,7 @@ from coach_core.knowledge.embedding import Embedding
 from coach_core.knowledge.extract import Extractor
 from coach_core.knowledge.finding import Finding
 from coach_core.knowledge.intake import Intake, Progress
+from coach_core.knowledge.pages import Pages
 from coach_core.search import finder, meaning, rerank
 from coach_core.store import Database, collections, documents, moves, trash, uses
 from coach_core.types import Check, Collection, Deleted, Document, DocumentUse, Filter, Passage, now
@@ -43,6 +44,7 @@ class Knowledge:
     ) -> None:
         self._db = db
         self.extractor = Extractor()
+        self.pages = Pages()
         self._intake = Intake(db, self.extractor, self.document)
         self.embedding = Embedding(
             db,
@@ -63,6 +65,7 @@ class Knowledge:
 
     def close(self) -> None:
         self.extractor.close()
+        self.pages.close()
         self.embedding.close()
 
     # collections and documents

@@ -7,6 +7,7 @@ file, end with `close`, and outlive neither this object nor this process (see ex
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import os
@@ -18,7 +19,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from coach_core.errors import CoachError, DamagedFile, FileTooLarge, FileTooSlow
 from coach_core.knowledge import chunk, loaders
 from coach_core.knowledge.chunk import Chunk
 from coach_core.knowledge.loaders import Block, Loaded
+from coach_core.knowledge.picture import Picture
 from coach_core.search import words
 
 log = logging.getLogger(__name__)
@@ -39,6 +41,7 @@ Tell = Callable[[int, int], None]
 _BEAT = 0.5
 _START = 20.0  # seconds that a child may take to begin
 _FILES = 200  # after as many a child gives way to a new one, whatever a library forgot to give back
+_PDF = "page.pdf"
 _PLAIN = frozenset({"text", "markdown"})
 #: bytes of plain text that are read here: going to a child and back takes longer than reading them
 _LITTLE = 64_000
@@ -77,6 +80,21 @@ class Extractor:
                 answer = self._asked(data, name, tell)
         return _told(answer)
 
+    def draw(self, data: bytes, page: int, text: str) -> Picture:
+        """A PDF's page as a picture, the words of `text` marked in it. Raises FileError."""
+        order = {"page": page, "text": text}
+        with self._slots:
+            try:
+                answer = self._asked(data, _PDF, None, order)
+            except _Worn:
+                answer = self._asked(data, _PDF, None, order)
+        _raised(answer)
+        return Picture(
+            base64.b64decode(answer["data"]),
+            *(answer[name] for name in ("media_type", "width", "height", "page", "pages")),
+            boxes=tuple((a, b, c, d) for a, b, c, d in answer["boxes"]),
+        )
+
     def pids(self) -> list[int]:
         """Of the children there are."""
         with self._gate:
@@ -91,10 +109,12 @@ class Extractor:
         for child in ended:
             child.end()
 
-    def _asked(self, data: bytes, name: str, tell: Tell | None) -> Mapping[str, Any]:
+    def _asked(
+        self, data: bytes, name: str, tell: Tell | None, more: Mapping[str, Any] | None = None
+    ) -> Mapping[str, Any]:
         child = self._taken()
         try:
-            answer = child.ask(data, name, tell)
+            answer = child.ask(data, name, tell, more or {})
         except BaseException:
             self._let_go(child, keep=False)
             raise
@@ -167,10 +187,10 @@ class _Child:
     def end(self) -> None:
         self._finish()
 
-    def ask(self, data: bytes, name: str, tell: Tell | None = None) -> Mapping[str, Any]:
+    def ask(self, data: bytes, name: str, tell: Tell | None, more: Mapping[str, Any]) -> Mapping[str, Any]:
         self.files += 1
         self._far, self._tell = (0, 0), tell
-        order = {"name": name, "size": len(data), "seconds": self._seconds, "memory": self._memory}
+        order = {"name": name, "size": len(data), "seconds": self._seconds, "memory": self._memory, **more}
         until = time.monotonic() + self._seconds + (_START if self.files == 1 else 0.0)  # the first one starts it too
         try:
             self._send(json.dumps(order).encode() + b"\n")
@@ -253,9 +273,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _told(answer: Mapping[str, Any]) -> Extract:
-    if "error" in answer:
-        kind = getattr(errors, str(answer["error"]), DamagedFile)
-        raise kind(str(answer["sentence"]))
+    _raised(answer)
     loaded = answer["loaded"]
     dated = datetime.fromisoformat(loaded["dated"]) if loaded["dated"] else None
     blocks = tuple(Block(text, section, page, row) for text, section, page, row in loaded["blocks"])
@@ -263,10 +281,18 @@ def _told(answer: Mapping[str, Any]) -> Extract:
     return Extract(of, tuple(Chunk(*values) for values in answer["chunks"]), tuple(answer["words"]))
 
 
-def told(found: Extract | CoachError) -> dict[str, Any]:
+def _raised(answer: Mapping[str, Any]) -> None:
+    if "error" in answer:
+        kind = getattr(errors, str(answer["error"]), DamagedFile)
+        raise kind(str(answer["sentence"]))
+
+
+def told(found: Extract | Picture | CoachError) -> dict[str, Any]:
     """What a child answers, as JSON has it."""
     if isinstance(found, CoachError):
         return {"error": type(found).__name__, "sentence": found.sentence}
+    if isinstance(found, Picture):
+        return asdict(found) | {"data": base64.b64encode(found.data).decode()}
     of = found.loaded
     return {
         "loaded": {

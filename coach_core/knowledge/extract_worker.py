@@ -35,7 +35,7 @@ def main() -> int:
             break
         _pages_told(answers)
         _bound(order["seconds"], order["memory"])
-        _answer(answers, _read(data, order["name"]))
+        _answer(answers, _read(data, order))
     return 0
 
 
@@ -49,12 +49,15 @@ def _prepare() -> None:
         os.nice(_NICE)
 
 
-def _read(data: bytes, name: str) -> Any:
+def _read(data: bytes, order: dict[str, Any]) -> Any:
+    """The file's text, or with a `page` in the order that page as a picture."""
     from coach_core.errors import CoachError, DamagedFile
-    from coach_core.knowledge import extract
+    from coach_core.knowledge import extract, picture
 
     try:
-        return extract.told(extract.extract(data, name))
+        if "page" in order:
+            return extract.told(picture.picture(data, order["page"], order["text"]))
+        return extract.told(extract.extract(data, order["name"]))
     except CoachError as error:
         return extract.told(error)
     except MemoryError:

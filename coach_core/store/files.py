@@ -62,6 +62,16 @@ def get(db: Database, file_id: UUID) -> StoredFile:
     return _file(row)
 
 
+def of_library(db: Database, sha256: str) -> StoredFile:
+    """The library's file (nobody's own) that has these bytes."""
+    same = sa.and_(FILES.c.sha256 == sha256, FILES.c.owner_id.is_(None))
+    with db.read() as connection:
+        row = connection.execute(sa.select(*_COLUMNS).where(same).limit(1)).first()
+    if row is None:
+        raise FileNotFound()
+    return _file(row)
+
+
 def owner_of(db: Database, file_id: UUID) -> UUID | None:
     with db.read() as connection:
         row = connection.execute(sa.select(FILES.c.owner_id).where(FILES.c.id == file_id)).first()

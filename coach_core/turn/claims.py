@@ -58,7 +58,7 @@ def claims(text: str, known: Collection[int]) -> list[Claim]:
 
 
 def _of_sentence(text: str, start: int, end: int, groups: list[_Group]) -> Iterator[Claim]:
-    whole = _said(text[start:end])
+    whole = said(text[start:end])
     if whole.rstrip('"”’»)* ').endswith(("?", "？", "؟", ":", "：")):
         return
     last = max(end, groups[-1].end)
@@ -69,7 +69,7 @@ def _of_sentence(text: str, start: int, end: int, groups: list[_Group]) -> Itera
     for n, group in enumerate(groups):
         final = n == len(groups) - 1
         stop = last if final else group.end
-        part = _said(text[begin:stop])
+        part = said(text[begin:stop])
         if len(_WORD.findall(part)) >= _LEAST:
             yield Claim(min(begin, group.start), stop, part, group.numbers)
         else:
@@ -123,7 +123,7 @@ def _blocks(text: str) -> Iterator[tuple[int, int]]:
         yield start, len(text)
 
 
-def _said(text: str) -> str:
+def said(text: str) -> str:
     """The words alone: without marks, list signs, stress and links' addresses."""
     return " ".join(_DRESS.sub(" ", _LINK.sub(r"\1", _MARK.sub(" ", text))).split())
 

@@ -7,17 +7,19 @@ cannot be checked (a source without text, a sentence that states nothing) has no
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from coach_core.search import support
 from coach_core.search.support import Score, Support
-from coach_core.turn.claims import Claim, claims
+from coach_core.turn.claims import Claim, claims, said
 from coach_core.types import Citation
 
 log = logging.getLogger(__name__)
 DEADLINE = 0.3  # seconds; what is not known by then stays unchecked
+BEYOND = "This sentence may go beyond what the passage says"
 _CONTRIBUTES = 0.35  # support that one of several passages must lend to a sentence that they bear together
 _MOST = 80  # sentences of one answer that are checked
 Verify = Callable[[str, Sequence[Citation]], Sequence[Citation]]
@@ -75,6 +77,32 @@ def counts(citations: Sequence[Citation]) -> dict[str, int]:
     if not marks:
         return {}
     return {"citations_checked": len(marks), "citations_wrong": sum(not support.holds(m[2], m[3]) for m in marks)}
+
+
+def doubted(text: str, citations: Sequence[Citation]) -> set[int]:
+    """Where in `text` the marks [n] stand that do not hold."""
+    out: set[int] = set()
+    for citation in citations:
+        mark = f"[{citation.number}]"
+        for start, end, value, lacks in citation.checks or ():
+            if not support.holds(value, lacks):
+                out |= {m.start() for m in re.finditer(re.escape(mark), text[:end]) if m.start() >= start}
+    return out
+
+
+def doubts(text: str, citation: Citation) -> list[tuple[str, str]]:
+    """Each sentence of the answer that goes beyond the passage it cites, and why that is thought, in words."""
+    return [
+        (said(text[start:end]), _why(lacks))
+        for start, end, value, lacks in citation.checks or ()
+        if not support.holds(value, lacks) and end <= len(text)
+    ]
+
+
+def _why(lacks: str) -> str:
+    if lacks == support.OPPOSITE:
+        return "the passage seems to say the opposite."
+    return f"the passage does not mention {lacks}." if lacks else "little of it is found in the passage."
 
 
 def _with_verdict(citation: Citation, marks: Sequence[Mark]) -> Citation:

@@ -12,12 +12,16 @@ from uuid import UUID
 import streamlit as st
 
 from coach_core.errors import CoachError, NotFound
-from coach_core.types import Citation, StoredFile, TurnRecord
-from coach_core.ui import markdown, marks, shared, widgets
+from coach_core.turn import hold
+from coach_core.types import Citation, Message, StoredFile, TurnRecord
+from coach_core.ui import markdown, marks, pdf_page, shared, widgets
 from coach_core.ui.shared import escape
 
 #: characters shown of the page before and after a passage: little before, so that the mark is in sight
 BEFORE, AFTER = 160, 700
+_AS_PAGE, _AS_TEXT = "Page", "Text"
+_VIEWS = [_AS_PAGE, _AS_TEXT]
+_SHOWN = "_cite_shown"
 _PARTS = {
     "prepare": "Preparing",
     "context": "Gathering",
@@ -27,12 +31,21 @@ _PARTS = {
 }
 
 
-def passage(citation: Citation, on_close: Callable[[], None]) -> None:
-    """The passage behind [n], marked inside its page or section; a page of the web by its address."""
+def passage(citation: Citation, answer: Message, on_close: Callable[[], None]) -> None:
+    """The passage behind [n] of an answer, marked on its page or in its section; a page of the web by its address."""
     title = f"{citation.number}  {escape(name_of(citation))}"
+    key = f"{answer.id}-{citation.number}"
+    if st.session_state.get(_SHOWN) != key:  # opened anew: at the passage's own page
+        st.session_state[_SHOWN] = key
+        st.session_state.pop(pdf_page.state(key), None)
 
-    @st.dialog(title, position="right", width="medium", on_dismiss=on_close)
+    def close() -> None:
+        st.session_state.pop(_SHOWN, None)
+        on_close()
+
+    @st.dialog(title, position="right", width="medium", on_dismiss=close)
     def drawer() -> None:
+        _doubts(citation, answer.text)
         if citation.url or citation.document_id is None:
             _elsewhere(citation)
             return
@@ -42,7 +55,8 @@ def passage(citation: Citation, on_close: Callable[[], None]) -> None:
         if where:
             st.caption(escape(", ".join(where)))
         before, after, note = _around(citation)
-        _marked(before, citation, after)
+        if not _on_its_page(citation, answer, key):
+            _marked(before, citation, after)
         if note:
             st.caption(note)
         st.subheader("Why this passage", anchor=False)
@@ -50,6 +64,30 @@ def passage(citation: Citation, on_close: Callable[[], None]) -> None:
         _open_document(citation)
 
     drawer()
+
+
+def _doubts(citation: Citation, text: str) -> None:
+    """What of the answer may go beyond the passage, and why."""
+    for said, because in hold.doubts(text, citation):
+        st.warning(f"{hold.BEYOND}: {escape(because)}\n\n_{escape(said)}_", icon=":material/help:")
+
+
+def _on_its_page(citation: Citation, answer: Message, key: str) -> bool:
+    """Show the passage on its page of the PDF, where it is one and nobody asks for the text; whether that was done."""
+    if citation.page is None:
+        return False
+    view = f"passage-view-{key}"
+    if st.session_state.get(view) == _AS_TEXT:
+        st.segmented_control("Shown as", _VIEWS, default=_AS_PAGE, key=view, label_visibility="collapsed")
+        return False
+    place = st.empty()
+    coach, actor = shared.coach(), shared.actor()
+    shown = pdf_page.draw(
+        lambda n: coach.cited_page(actor, answer.id, citation.number, n), citation.page, citation.text, key
+    )
+    if shown:
+        place.segmented_control("Shown as", _VIEWS, default=_AS_PAGE, key=view, label_visibility="collapsed")
+    return shown
 
 
 def name_of(citation: Citation) -> str:
@@ -105,7 +143,7 @@ def _around(citation: Citation) -> tuple[str, str, str]:
     coach, actor = shared.coach(), shared.actor()
     try:
         if coach.document(actor, citation.document_id).sha256 != citation.document_hash:
-            return "", "", "The document has changed since; this is the passage as it was."
+            return "", "", "The document has been replaced since; this is the passage as it was."
         text, marks = coach.document_text(actor, citation.document_id)
     except NotFound:
         if _attached(citation.document_id):

@@ -11,6 +11,9 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from urllib.parse import urlsplit
 
+Cite = Callable[[int, int], str]
+DOUBT = "The passage may not say this: open it to see why"
+_NOWHERE = -1_000_000_000  # within a link's words, where no mark is counted
 JOINER = "\u2060"  # invisible; parts "](" where escaping would be seen
 _FENCE = re.compile(r" {0,3}(?:(`{3,})[^`\n]*|(~{3,})[^\n]*)$")
 _LIST = re.compile(r" {0,3}(?:[-*+]|\d{1,9}[.)])(?:\s|$)")
@@ -28,15 +31,24 @@ _INLINE = re.compile(
 )
 
 
-def safe(text: str, cited: Collection[int] = (), anchor: str = "") -> str:
-    """`text` to be drawn by st.markdown. `[n]` with n in `cited` links to #cite-{anchor}-n."""
+def safe(text: str, cited: Collection[int] = (), anchor: str = "", doubted: Collection[int] = ()) -> str:
+    """`text` to be drawn by st.markdown. `[n]` with n in `cited` links to #cite-{anchor}-n.
 
-    def cite(number: int) -> str:
-        return f"[\\[{number}\\]](#cite-{anchor}-{number})" if number in cited else f"\\[{number}\\]"
+    One that stands at an offset in `doubted` says beside that its passage may not bear it.
+    """
+
+    def cite(number: int, at: int) -> str:
+        if number not in cited:
+            return f"\\[{number}\\]"
+        if at in doubted:
+            return f'[:orange[\\[{number}\\]]](#cite-{anchor}-{number} "{DOUBT}")'
+        return f"[\\[{number}\\]](#cite-{anchor}-{number})"
 
     out: list[str] = []
     fence = ""
+    begin = next_begin = 0
     for line in text.split("\n"):
+        begin, next_begin = next_begin, next_begin + len(line) + 1
         mark = _FENCE.match(line)
         opens = mark and (mark[1] or mark[2])
         if fence:
@@ -48,7 +60,7 @@ def safe(text: str, cited: Collection[int] = (), anchor: str = "") -> str:
             fence = (" " if line.startswith(" ") else "") + opens
             out.append(_as_code(line))
         else:
-            out.append(_inline(line, cite))
+            out.append(_inline(line, cite, begin))
     return "\n".join(out)
 
 
@@ -56,8 +68,8 @@ def _closes(line: str, fence: str) -> bool:
     return re.fullmatch(rf" {{0,3}}{fence}{fence[0]}*[ \t\r]*", line) is not None
 
 
-def _inline(line: str, cite: Callable[[int], str]) -> str:
-    """One line outside of fences, escaped but for what is meant to be Markdown."""
+def _inline(line: str, cite: Cite, begin: int = _NOWHERE) -> str:
+    """One line outside of fences, escaped but for what is meant to be Markdown; `begin` is where it stands."""
 
     def one(match: re.Match[str]) -> str:
         whole = match.group()
@@ -68,13 +80,13 @@ def _inline(line: str, cite: Callable[[int], str]) -> str:
         if match["link"]:
             return _link(whole, match["label"], match["url"], cite)
         if match["cite"]:
-            return cite(int(match["number"]))
+            return cite(int(match["number"]), begin + match.start())
         return f"\\{whole}"
 
     return _INLINE.sub(one, line)
 
 
-def _link(whole: str, label: str, url: str, cite: Callable[[int], str]) -> str:
+def _link(whole: str, label: str, url: str, cite: Cite) -> str:
     """A link with its host behind it; without one when it is no web address; an image's words alone."""
     words = _inline(label, cite)
     host = web_host(url)
@@ -107,6 +119,11 @@ def _as_code(line: str) -> str:
 def blocks(text: str) -> list[str]:
     """The paragraphs, lists, tables and fences of `text`: drawn one by one they read as drawn at once."""
     return [text[start:end].rstrip("\n") for start, end in _spans(text)]
+
+
+def placed(text: str) -> list[tuple[int, str]]:
+    """The blocks, each with where it begins."""
+    return [(start, text[start:end].rstrip("\n")) for start, end in _spans(text)]
 
 
 def finished(text: str) -> int:

@@ -79,6 +79,7 @@ class FakeCoach:
         self.script: list[list[Event]] = []
         self.calls: list[tuple[Any, ...]] = []
         self.closed = False
+        self.picture: Any = None
         self.fails: errors.CoachError | None = None
 
     # -- people and personas
@@ -171,6 +172,11 @@ class FakeCoach:
         while children := [m.id for m in self.all_messages.values() if m.parent_id == leaf]:
             leaf = children[-1]
         self._change(actor, thread_id, head_id=leaf)
+
+    def cited_page(self, actor: Actor, message_id: UUID, number: int, page: int | None = None) -> Any:
+        if self.picture is None:
+            raise errors.UnsupportedFile
+        return dataclasses.replace(self.picture, page=page)
 
     def citations(self, actor: Actor, message_ids: Sequence[UUID]) -> dict[UUID, list[Citation]]:
         return {i: self.cited[i] for i in message_ids if i in self.cited}

@@ -155,7 +155,7 @@ def test_a_citation_is_a_button_that_opens_the_passage(fake: FakeCoach) -> None:
 @pytest.mark.parametrize(
     ("change", "note"),
     [
-        ({"document_hash": "other"}, "The document has changed since; this is the passage as it was."),
+        ({"document_hash": "other"}, "The document has been replaced since; this is the passage as it was."),
         ({"document_id": new_id()}, "The document is no longer in the library; this is the passage as it was."),
     ],
 )
