@@ -122,15 +122,29 @@ def language_of(text: str) -> str:
     return _statistics(sample)
 
 
+def fold(word: str) -> str:
+    """`word`, in lower case already, as STOP_WORDS has it."""
+    return _fold(word)
+
+
+def stem(word: str, language: str) -> str:
+    """The token of one word, a stop word too."""
+    word = unicodedata.normalize("NFKC", word).casefold()
+    return _stem(word, _fold(word), language)
+
+
 def _tokens(text: str, language: str) -> Iterator[str]:
-    stop = STOP_WORDS.get(language, frozenset())
     for word in _WORD.findall(unicodedata.normalize("NFKC", text).casefold()):
-        if _PAIRED_RUN.search(word):
-            yield from _pairs(word, language)
-            continue
-        folded = _fold(word)
-        if folded not in stop:
-            yield _stem(word, folded, language)
+        yield from _tokens_of(word, language)
+
+
+@lru_cache(maxsize=65536)
+def _tokens_of(word: str, language: str) -> tuple[str, ...]:
+    """Of one word: none where it is a stop word, several where its script has no spaces."""
+    if _PAIRED_RUN.search(word):
+        return tuple(_pairs(word, language))
+    folded = _fold(word)
+    return () if folded in STOP_WORDS.get(language, frozenset()) else (_stem(word, folded, language),)
 
 
 def _pairs(word: str, language: str) -> Iterator[str]:

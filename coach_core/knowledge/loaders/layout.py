@@ -26,6 +26,7 @@ _GUTTER = 8.0  # points between columns, at least
 _STEP = 3.0  # points, how finely the gutter is looked for
 _APART = 1.1  # of a line's height, what parts two cells
 _ALIKE = 4.0  # points between the edges of cells that stand in one column
+_MOST_STRAY = 3  # letters between two runs that are in neither
 _MOST_RUNS = 4_000  # a page of more is a drawing
 _RTL = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]")
 _MARK = re.compile(r"[-*•▪◦‣●○–]|\(?\w{1,3}[.)]|\d+(?:\.\d+)*\.?")
@@ -51,6 +52,7 @@ class Run:
 
 
 Cell = list[Run]
+_Box = tuple[float, float, float, float]
 Line = list[Cell]
 
 
@@ -218,22 +220,84 @@ def _apart(one: Cell, other: Cell) -> float:
 
 def _texts(text_page: Any, places: NDArray[np.float64]) -> list[str]:
     """The letters of each run. Runs stand in the order of their letters; what pdfium put between is a blank."""
-    raw = text_page.raw
-    left, right, bottom, top = (ctypes.c_double() for _ in range(4))
+    letters = _Letters(text_page)
     boxes = [(a - 0.1, b - 0.1, c + 0.1, d + 0.1) for a, b, c, d in places.tolist()]
-    spans: list[list[int]] = [[] for _ in boxes]
+    spans = _quick_spans(letters, boxes) or _spans(letters, boxes)
+    return [text_page.get_text_range(first, last - first + 1) if last >= 0 else "" for first, last in spans]
+
+
+class _Letters:
+    """The middles of a page's letters, each asked of pdfium when it is wanted: asking for all takes long."""
+
+    def __init__(self, text_page: Any) -> None:
+        self._raw = text_page.raw
+        self.count: int = pdfium.FPDFText_CountChars(self._raw)
+        self._edges = [ctypes.c_double() for _ in range(4)]
+        self._known: dict[int, tuple[float, float] | None] = {}
+
+    def middle(self, index: int) -> tuple[float, float] | None:
+        """None of what pdfium put between two words."""
+        if index not in self._known:
+            self._known[index] = self._asked(index)
+        return self._known[index]
+
+    def _asked(self, index: int) -> tuple[float, float] | None:
+        left, right, bottom, top = self._edges
+        if not pdfium.FPDFText_GetCharBox(self._raw, index, left, right, bottom, top) or left.value == right.value:
+            return None
+        return (left.value + right.value) / 2, (bottom.value + top.value) / 2
+
+    def inside(self, index: int, box: _Box) -> bool:
+        at = self.middle(index)
+        return at is not None and box[0] <= at[0] <= box[2] and box[1] <= at[1] <= box[3]
+
+    def solid(self, index: int) -> int:
+        """The last letter at or before `index` that is no blank."""
+        while index >= 0 and self.middle(index) is None:
+            index -= 1
+        return index
+
+
+def _quick_spans(letters: _Letters, boxes: Sequence[_Box]) -> list[tuple[int, int]] | None:
+    """(first, last letter) of each run, found in strides; None where a run does not begin behind the one before."""
+    spans: list[tuple[int, int]] = []
     at = 0
-    for index in range(pdfium.FPDFText_CountChars(raw)):
-        if not pdfium.FPDFText_GetCharBox(raw, index, left, right, bottom, top) or left.value == right.value:
-            continue
-        x, y = (left.value + right.value) / 2, (bottom.value + top.value) / 2
+    for box in boxes:
+        tried = 0
+        while at < letters.count and not letters.inside(at, box):
+            tried += letters.middle(at) is not None
+            at += 1
+            if tried > _MOST_STRAY:
+                return None
+        if at >= letters.count:
+            return None
+        low, stride = at, 8
+        while low + stride < letters.count and letters.inside(letters.solid(low + stride), box):
+            low, stride = low + stride, 2 * stride
+        high = min(low + stride, letters.count)
+        while high - low > 1:
+            half = (low + high) // 2
+            if letters.inside(letters.solid(half), box):
+                low = half
+            else:
+                high = half
+        spans.append((at, letters.solid(low)))
+        at = low + 1
+    return spans
+
+
+def _spans(letters: _Letters, boxes: Sequence[_Box]) -> list[tuple[int, int]]:
+    """The same by asking for each letter."""
+    spans = [(0, -1)] * len(boxes)
+    at = 0
+    for index in range(letters.count):
         for place in range(at, min(at + 4, len(boxes))):
-            a, b, c, d = boxes[place]
-            if a <= x <= c and b <= y <= d:
+            if letters.inside(index, boxes[place]):
+                first, last = spans[place]
+                spans[place] = (index if last < 0 else first, index)
                 at = place
-                spans[at].append(index)
                 break
-    return [text_page.get_text_range(s[0], s[-1] - s[0] + 1) if s else "" for s in spans]
+    return spans
 
 
 class _Page:
