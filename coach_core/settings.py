@@ -135,6 +135,12 @@ class Settings(BaseSettings):
     history_messages: int = Field(20, ge=0, le=1000, description="Messages of the thread that a model is told.")
     history_tokens: int = Field(6000, ge=0, le=2_000_000, description="Their length at most, in tokens.")
     passages: int = Field(8, ge=0, le=100, description="Passages looked up for a question.")
+    passage_tokens: int = Field(
+        3000,
+        ge=100,
+        le=1_000_000,
+        description="Their length at most, together, in tokens.",
+    )
     memories: int = Field(5, ge=0, le=100, description="Memories looked up for a question.")
     answer_tokens: int = Field(2000, ge=1, le=1_000_000, description="The longest answer, in tokens.")
     temperature: float = Field(0.7, ge=0, le=2, description="How freely a model words things, where it takes one.")

@@ -153,7 +153,7 @@ class Coach(Shelves, Conversations, Library, Operations, Endpoints, Searching, P
         )
 
     def _find(self, text: str, collections: Sequence[UUID], k: int) -> Sequence[Passage]:
-        return self.knowledge.find(text, collections, k=k)
+        return self.knowledge.portion(text, collections, k=k, budget=self.settings.passage_tokens)
 
     def _rebuild(self) -> None:
         """Take up settings that changed: new backends for the next turn; the old close when idle."""

@@ -19,6 +19,7 @@ from coach_core.types import (
     Actor,
     Collection,
     Document,
+    Filter,
     IngestProgress,
     Passage,
     StoredFile,
@@ -156,13 +157,33 @@ class Library(Base):
         return self._take_in(actor, collection_id, name, path, progress, replace)
 
     def search(
-        self, actor: Actor, text: str, *, collections: Sequence[UUID] | None = None, k: int = 8
+        self,
+        actor: Actor,
+        text: str,
+        *,
+        collections: Sequence[UUID] | None = None,
+        fits: Filter = Filter(),  # noqa: B008 - it is frozen
+        k: int = 8,
     ) -> list[Passage]:
+        """The best passages, best first, of `collections` (all unless told) that fit the filter."""
         access.require(actor, "knowledge.read")
+        if fits.since and fits.until and fits.since > fits.until:
+            raise InputError(f"{fits.since} is later than {fits.until}. Give the earlier date first.")
         if not text.strip():
             raise EmptyMessage("The search is empty. Type what to look for.")
         chosen = [c.id for c in self.knowledge.collections()] if collections is None else list(collections)
-        return self.knowledge.find(clean_text(text), chosen, k=k)
+        return self.knowledge.find(clean_text(text), chosen, k=k, fits=fits)
+
+    def fitting(self, actor: Actor, fits: Filter, *, collections: Sequence[UUID] | None = None) -> int:
+        """How many documents of `collections` (all unless told) fit the filter."""
+        access.require(actor, "knowledge.read")
+        chosen = [c.id for c in self.knowledge.collections()] if collections is None else list(collections)
+        return self.knowledge.fitting(chosen, fits)
+
+    def why(self, actor: Actor, text: str, passages: Sequence[Passage]) -> list[list[tuple[int, int]]]:
+        """Where in each passage the words of the question stand, as the search by words finds them."""
+        access.require(actor, "knowledge.read")
+        return self.knowledge.why(text, passages)
 
     def warm(self, wait: float = 0.0) -> bool:
         """Begin to open what search by meaning needs; whether it is there within `wait` seconds."""

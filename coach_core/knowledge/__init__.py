@@ -154,6 +154,18 @@ class Knowledge:
             fits = with_values(fits, documents=(document_id,))
         return self._finding.find(text, collections, k=k, fits=fits, wait=wait)
 
+    def portion(self, text: str, collections: Sequence[UUID], *, k: int, budget: int) -> list[Passage]:
+        """What goes with a question: the best passages, neighbours made one, of `budget` tokens together."""
+        return self._finding.portion(text, collections, k=k, budget=budget)
+
+    def fitting(self, collections: Sequence[UUID], fits: Filter) -> int:
+        """How many documents of `collections` fit."""
+        return self._finding.fitting(collections, fits)
+
+    def why(self, text: str, passages: Sequence[Passage]) -> list[list[tuple[int, int]]]:
+        """Where in each passage the words of the question stand."""
+        return self._finding.why(text, passages)
+
     def ranked(self, text: str, collections: Sequence[UUID], by: finder.By = "both") -> list[Passage]:
         """All candidates of a search by words, by meaning or both, alike ones too; to measure it by."""
         return self._finding.ranked(text, collections, by)

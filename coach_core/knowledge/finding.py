@@ -6,13 +6,16 @@ embedder (yet): words alone answer then. No two passages of an answer say the sa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from coach_core.search import finder, fuse, words
-from coach_core.store import Database, chunks, documents
+from coach_core.knowledge.portion import portion
+from coach_core.search import finder, fuse, highlight, words
+from coach_core.store import Database, chunks, documents, matching
 from coach_core.types import Filter, Passage, clean_text
 
 Ask = Callable[[str, float], list[finder.Asked]]
@@ -20,6 +23,7 @@ Rerank = Callable[[str, Sequence[Passage]], list[Passage]]
 _LONGEST_QUESTION = 4000
 _LANGUAGES = 4  # of the documents, in which the words of a question are looked for
 _SAME = 0.85  # of their words in common: two passages that say the same
+_LONG_WORD = 30  # characters: no word, but a script without spaces
 
 _pool = ThreadPoolExecutor(max_workers=32, thread_name_prefix="asking")  # words are looked for meanwhile
 
@@ -48,7 +52,21 @@ class Finding:
         found = self._ranked(text, collections, k, fits=fits, wait=wait)
         if self._rerank is not None:
             found = self._rerank(text, found)
-        return _distinct(iter(found), k)
+        return _distinct(found, k)
+
+    def portion(self, text: str, collections: Sequence[UUID], *, k: int, budget: int) -> list[Passage]:
+        """What goes with a question: the best passages, neighbours made one, of `budget` tokens together."""
+        return portion(self.find(text, collections, k=2 * k), k, budget, self._between)
+
+    def fitting(self, collections: Sequence[UUID], fits: Filter) -> int:
+        """How many documents of `collections` fit."""
+        with self._db.read() as connection:
+            return len(matching.narrowed(connection, list(collections), fits).documents)
+
+    def why(self, text: str, passages: Sequence[Passage]) -> list[list[highlight.Span]]:
+        """Where in each passage the words of the question stand, as the search by words sees them."""
+        wanted = highlight.asked(clean_text(text)[:_LONGEST_QUESTION], dict.fromkeys(p.language for p in passages))
+        return [highlight.spans(p.text, wanted, p.language) for p in passages]
 
     def ranked(self, text: str, collections: Sequence[UUID], by: finder.By = "both") -> list[Passage]:
         """All candidates of a search by words, by meaning or both, alike ones too; to measure it by."""
@@ -59,6 +77,10 @@ class Finding:
         with self._db.read() as connection:
             row = chunks.row_of(connection, chunk_id)
         return _passage(row) if row is not None else None
+
+    def _between(self, passage: Passage, start: int, end: int) -> str | None:
+        with self._db.read() as connection:
+            return documents.text_between(connection, passage.document_id, passage.document_hash, start, end)
 
     def _ranked(
         self,
@@ -105,16 +127,27 @@ def _passage(row: Any, found: fuse.Found | None = None) -> Passage:
     )
 
 
-def _distinct(passages: Iterator[Passage], k: int) -> list[Passage]:
-    """The first `k` that do not say the same as one before."""
+def _distinct(passages: Sequence[Passage], k: int) -> list[Passage]:
+    """The first `k` that do not say the same as one before; each names the other documents that say so too."""
     kept: list[Passage] = []
     told: list[set[str]] = []
     for passage in passages:
-        these = set(passage.text.split())
-        if any(len(these & those) >= _SAME * len(these | those) for those in told):
-            continue
-        kept.append(passage)
-        told.append(these)
-        if len(kept) == k:
-            break
+        these = _said(passage.text)
+        same = next((n for n, those in enumerate(told) if len(these & those) >= _SAME * len(these | those)), None)
+        if same is not None:
+            if passage.document_id != kept[same].document_id and passage.title not in kept[same].also:
+                kept[same] = replace(kept[same], also=(*kept[same].also, passage.title))
+        elif len(kept) < k:
+            kept.append(passage)
+            told.append(these)
     return kept
+
+
+def _said(text: str) -> set[str]:
+    """What a text says, whatever its case and marks: its words, or pairs of characters where there are no spaces."""
+    said = re.findall(r"\w+", text.casefold())
+    return {piece for word in said for piece in (_pieces(word) if len(word) > _LONG_WORD else [word])}
+
+
+def _pieces(word: str) -> list[str]:
+    return [word[at : at + 2] for at in range(len(word) - 1)]

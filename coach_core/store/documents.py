@@ -105,6 +105,16 @@ def text_of(db: Database, document_id: UUID) -> tuple[str, list[Mark]]:
     return row.text, [(label, start, end) for label, start, end in row.marks]
 
 
+def text_between(connection: Connection, document_id: UUID, sha256: str, start: int, end: int) -> str | None:
+    """The document's text from `start` to `end`; None when it has other bytes by now."""
+    query = (
+        sa.select(sa.func.substr(VERSIONS.c.text, start + 1, end - start))
+        .join(DOCUMENTS, DOCUMENTS.c.version_id == VERSIONS.c.id)
+        .where(DOCUMENTS.c.id == document_id, DOCUMENTS.c.sha256 == sha256)
+    )
+    return connection.execute(query).scalar()
+
+
 def hide(
     db: Database, version_id: UUID, document_id: UUID, collection_id: UUID, text: str, marks: Sequence[Mark]
 ) -> None:

@@ -24,7 +24,8 @@ class Passage:
     `start` and `end` are character offsets into the document's extracted text. `score` is the fused
     one (0..1); `rank_words` and `rank_meaning` count from 1 and are None when that side did not
     find it; `score_words` is bm25 (higher is better), `score_meaning` a cosine. `rank_reranker` is
-    the place that a reranker gave it, None where none did.
+    the place that a reranker gave it, None where none did. `also` are the titles of other documents that
+    say the same.
     """
 
     chunk_id: UUID
@@ -45,6 +46,7 @@ class Passage:
     score_words: float | None = None
     score_meaning: float | None = None
     rank_reranker: int | None = None
+    also: tuple[str, ...] = ()
 
     @property
     def within(self) -> str:
