@@ -33,8 +33,8 @@ from coach_core.search.breaker import Breaker
 F32 = NDArray[np.float32]
 _LARGEST = 64_000_000  # bytes of one answer
 _AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
-_TOO_MUCH = frozenset({400, 413, 422})
 _ABOUT_LENGTH = re.compile(r"length|token|too (?:long|large|many|big)|maximum|context|batch|exceed|limit|size", re.I)
+_TOO_LONG = re.compile(r"too (?:long|large)", re.I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +84,15 @@ class Server:
 class Refused(BadSetting):
     """The server did not do what it was asked."""
 
-    def __init__(self, sentence: str, status: int = 0, after: float | None = None, *, about_length: bool = False):
+    def __init__(
+        self, sentence: str, status: int = 0, after: float | None = None, *, too_much: bool = False, late: bool = False
+    ):
         super().__init__(sentence)
         self.status = status
         self.after = after
         self.again = status in _AGAIN or status == 0
-        self.about_length = about_length
+        self.too_much = too_much  # at once; less may do
+        self.late = late
 
 
 class Line:
@@ -116,7 +119,7 @@ class Line:
                     if size > _LARGEST or time.monotonic() > until + timeout:
                         raise self._wrong()
         except (httpx2.TimeoutException, TimeoutError):
-            raise Refused(f"{self._named} did not answer in time.") from None
+            raise Refused(f"{self._named} did not answer in time.", late=True) from None
         except httpx2.InvalidURL:
             raise Refused(f"{self._named} has an address that cannot be read.", 1) from None
         except (httpx2.HTTPError, RuntimeError):  # the latter when it was closed meanwhile
@@ -154,8 +157,11 @@ class Line:
             words = f"had an error of its own ({status})."
         else:
             words = f"did not accept the request ({status}). Check the model's name."
-        lengthy = status == 413 or bool(_ABOUT_LENGTH.search(said[:4000].decode("utf-8", "replace")))
-        return Refused(f"{self._named} {words}", status, _seconds(after), about_length=lengthy)
+        why = said[:4000].decode("utf-8", "replace")
+        # llama.cpp: 500, "input (3001 tokens) is too large to process. increase the physical batch size"
+        lengthy = _TOO_LONG if status == 500 else _ABOUT_LENGTH
+        much = status == 413 or (status in (400, 422, 500) and lengthy.search(why) is not None)
+        return Refused(f"{self._named} {words}", status, _seconds(after), too_much=much)
 
 
 class RemoteEmbedder:
@@ -249,7 +255,7 @@ class RemoteEmbedder:
             try:
                 return self._ask(texts, self._PASSAGES)
             except Refused as error:
-                if error.status in _TOO_MUCH and error.about_length:
+                if error.too_much or (error.late and len(texts) > 1):
                     return self._in_parts(texts)
                 if not left or not error.again:
                     raise
@@ -271,7 +277,7 @@ class RemoteEmbedder:
         try:
             return self._ask([text], timeout)[0]
         except Refused as error:
-            if error.status not in _TOO_MUCH or not error.about_length or len(text) < 128:
+            if not error.too_much or len(text) < 128:
                 raise
         half = len(text) // 2
         both = self._whole(text[:half], timeout) + self._whole(text[half:], timeout)

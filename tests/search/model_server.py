@@ -32,6 +32,7 @@ class ModelServer:
     dim: int = 8
     most: int = 10**9  # texts of one request
     longest: int = 10**9  # characters of a text
+    refusal: Any = (400, {}, {"error": "This model's maximum context length is 512 tokens."})
     faults: list[Any] = field(default_factory=list)
     seen: list[Seen] = field(default_factory=list)
     shuffled: bool = False
@@ -46,7 +47,7 @@ class ModelServer:
         if len(texts) > self.most:
             return 422, {}, {"error": f"batch size {len(texts)} > maximum allowed batch size {self.most}"}
         if any(len(t) > self.longest for t in texts):
-            return 400, {}, {"error": "This model's maximum context length is 512 tokens."}
+            return self.refusal
         dim = body.get("dimensions") or self.dim
         rows = [{"index": i, "object": "embedding", "embedding": self._vector(t, dim)} for i, t in enumerate(texts)]
         return 200, {}, {"data": rows[::-1] if self.shuffled else rows}

@@ -67,12 +67,37 @@ def test_a_long_batch_is_cut_by_its_tokens(server: ModelServer) -> None:
     assert max(sum(map(len, s.body["input"])) for s in server.seen) <= 30_000
 
 
-def test_a_text_too_long_is_read_in_halves(server: ModelServer) -> None:
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        (400, {}, {"error": "This model's maximum context length is 512 tokens."}),
+        (413, {}, b""),
+        # as llama.cpp says it
+        (500, {}, {"error": {"code": 500, "message": "input (3001 tokens) is too large to process. increase the ..."}}),
+    ],
+)
+def test_a_text_too_long_is_read_in_halves(server: ModelServer, refusal: Any) -> None:
     server.longest = 300
+    server.refusal = refusal
     embedder = opened(server)
     vector = embedder.passages(["sleep " * 150 + "budget " * 100])[0]
     assert vector @ embedder.passages(["sleep"])[0] > 0.5
     assert vector @ embedder.passages(["budget"])[0] > 0.5
+
+
+def test_a_slow_server_is_given_less_at_once(server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    embedder = opened(server)
+    monkeypatch.setattr(RemoteEmbedder, "_PASSAGES", 0.2)
+    reply = server.reply
+
+    def slow(path: str, body: Any) -> Any:
+        if len(body["input"]) > 16:
+            time.sleep(0.3)
+        return reply(path, body)
+
+    monkeypatch.setattr(server, "reply", slow)
+    assert len(embedder.passages(TEXTS)) == len(TEXTS)
+    assert [len(s.body["input"]) for s in server.seen] == [1, 30, 15, 15]
 
 
 @pytest.mark.parametrize(
