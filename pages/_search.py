@@ -50,6 +50,8 @@ def _passage(number: int, passage: Passage) -> None:
             st.badge(f"fit {passage.score:.2f}", color="blue", help="Words and meaning together; 1 is the best")
             st.badge(_rank("words", passage.rank_words), color="grey", help=_score("bm25", passage.score_words))
             st.badge(_rank("meaning", passage.rank_meaning), color="grey", help=_score("cosine", passage.score_meaning))
+            if passage.rank_reranker:
+                st.badge(_rank("reranker", passage.rank_reranker), color="violet", help="Read once more by the reranker")
         if len(passage.text) <= LONG:
             st.markdown(marks.plain(passage.text))
         else:

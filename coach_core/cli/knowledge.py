@@ -96,6 +96,7 @@ def search(
                     "score": round(p.score, 4),
                     "rank_words": p.rank_words,
                     "rank_meaning": p.rank_meaning,
+                    "rank_reranker": p.rank_reranker,
                     "document_id": p.document_id,
                     "chunk_id": p.chunk_id,
                     "start": p.start,
