@@ -11,6 +11,7 @@ BENCHMARKS = {
     "answers": "whether questions find their passages, and answers cite them",
     "citations": "how well the check of citations tells what holds from what does not",
     "documents": "how much of a document's text is read, beside what others read of it",
+    "ingest": "what taking 500 files in costs, and what the chat feels of it",
     "lexicon": "nothing: makes the bilingual lexicons that questions are glossed with",
     "retrieval": "how well search ranks, on judged collections in the shape of BEIR",
     "search": "what a search costs at any number of passages, beside FTS5 and sqlite-vec",
