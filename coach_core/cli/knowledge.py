@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,13 +16,14 @@ import typer
 
 from coach_core.cli import shell
 from coach_core.errors import CollectionNotFound, FileError, InputError
+from coach_core.types import Filter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
     from coach_core.coach import Coach
-    from coach_core.types import Actor, Collection, IngestProgress
+    from coach_core.types import Actor, Collection, IngestProgress, Passage
 
 Collections = Annotated[
     list[str] | None, typer.Option("--collection", "-c", help="Only this collection; may be given several times.")
@@ -70,19 +72,44 @@ def ingest(
 def search(
     text: Annotated[str, typer.Argument(help="What to look for; - reads it from standard input.", metavar="TEXT")],
     collection: Collections = None,
+    document: Annotated[
+        list[str] | None, typer.Option("--document", "-d", help="Only this document, by name, title or id.")
+    ] = None,
+    language: Annotated[
+        list[str] | None, typer.Option("--language", "-l", help="Only documents in this language: en, es, ...")
+    ] = None,
+    since: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Only documents of that day or later.")
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Only documents of that day or earlier.")
+    ] = None,
     k: Annotated[int, typer.Option("--k", "-k", min=1, max=200, help="How many passages.")] = 8,
     as_json: Annotated[bool, typer.Option("--json", help="As a JSON list, best first.")] = False,
 ) -> None:
     """Find passages as a persona would: by words and by meaning.
 
-    python -m coach_core search "plan the week" --collection Handbook --k 5 --json
+    Each comes with its places by words and by meaning and the words of the question that stand in it.
+    A document's date is the one it gives itself, else the day it came in. --collection, --document and
+    --language may be given several times.
+
+        python -m coach_core search "plan the week" --collection Handbook --k 5 --json
+        python -m coach_core search "sleep" --language en --since 2025-01-01
     """
     wanted = sys.stdin.read() if text == "-" else text
     with shell.opened() as (coach, actor):
         chosen = [shell.collection_named(coach, actor, name).id for name in collection or []]
         shell.wait_for_search(coach, actor)
-        passages = coach.search(actor, wanted, collections=chosen or None, k=k)
+        fits = Filter(
+            documents=tuple(_documents_named(coach, actor, chosen, document or [])),
+            languages=tuple(code.strip().lower() for code in language or []),
+            since=since.date() if since else None,
+            until=until.date() if until else None,
+        )
+        passages = coach.search(actor, wanted, collections=chosen or None, fits=fits, k=k)
+        why = coach.why(actor, wanted, passages)
         names = {d.id: d.name for c in {p.collection_id for p in passages} for d in coach.documents(actor, c)}
+        nothing = "" if passages else _nothing(coach, actor, wanted, chosen or None, fits)
     if as_json:
         shell.put_json(
             [
@@ -97,22 +124,68 @@ def search(
                     "rank_words": p.rank_words,
                     "rank_meaning": p.rank_meaning,
                     "rank_reranker": p.rank_reranker,
+                    "words": _said(p.text, spans),
+                    "spans": spans,
+                    "language": p.language,
+                    "also": p.also,
                     "document_id": p.document_id,
                     "chunk_id": p.chunk_id,
                     "start": p.start,
                     "end": p.end,
                 }
-                for p in passages
+                for p, spans in zip(passages, why, strict=True)
             ]
         )
+        if nothing:
+            shell.say(nothing)
         return
-    for number, p in enumerate(passages, 1):
+    for number, (p, spans) in enumerate(zip(passages, why, strict=True), 1):
         page = f", p. {p.page}" if p.page is not None else ""
         section = f", {p.within}" if p.within else ""
         shell.put(f"{number}. {p.title}{section}{page}  ({p.score:.2f})")
-        shell.put(f"   {' '.join(p.text.split())}\n")
-    if not passages:
-        shell.say("Nothing was found.")
+        shell.put(f"   {' '.join(p.text.split())}")
+        shell.put(f"   {_why(p, _said(p.text, spans))}\n")
+    if nothing:
+        shell.say(nothing)
+
+
+def _documents_named(coach: Coach, actor: Actor, collections: list[UUID], names: list[str]) -> list[UUID]:
+    """The ids of the documents of these names, titles or ids."""
+    if not names:
+        return []
+    there = [d for c in coach.collections(actor) if not collections or c.id in collections
+             for d in coach.documents(actor, c.id)]  # fmt: skip
+    out: list[UUID] = []
+    for name in names:
+        wanted = name.casefold()
+        same = [d.id for d in there if wanted in (d.name.casefold(), d.title.casefold(), str(d.id))]
+        if not same:
+            raise InputError(f"There is no document called {name!r} there. The page Knowledge lists them.")
+        out += same
+    return out
+
+
+def _said(text: str, spans: list[tuple[int, int]]) -> list[str]:
+    return list(dict.fromkeys(text[start:end].casefold() for start, end in spans))
+
+
+def _why(passage: Passage, said: list[str]) -> str:
+    """Why it was found, in a line."""
+    ranks = (("words", passage.rank_words), ("meaning", passage.rank_meaning), ("reranker", passage.rank_reranker))
+    parts = [f"{name} no. {rank}" for name, rank in ranks if rank]
+    parts += [f"says {', '.join(said[:12])}"] if said else []
+    parts += [f"the same in {', '.join(passage.also)}"] if passage.also else []
+    return f"[{'; '.join(parts)}]"
+
+
+def _nothing(coach: Coach, actor: Actor, wanted: str, collections: list[UUID] | None, fits: Filter) -> str:
+    if not fits:
+        return "Nothing was found."
+    documents = coach.fitting(actor, fits, collections=collections)
+    others = len(coach.search(actor, wanted, collections=collections, k=50))
+    more = "50 or more" if others >= 50 else str(others)
+    fit = "no document fits" if not documents else f"{documents} document{'s' if documents > 1 else ''} fit"
+    return f"Nothing was found: {fit} the filter. Without it {more} passage{'' if more == '1' else 's'} would be found."
 
 
 def _collection(coach: Coach, actor: Actor, name: str, description: str, licence: str) -> Collection:

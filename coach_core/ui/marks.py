@@ -60,6 +60,21 @@ def found(snippet: str) -> str:
     return "".join(_lit("primary", p) if i % 2 else plain(p) for i, p in enumerate(pieces))
 
 
+def lit(text: str, spans: Sequence[tuple[int, int]]) -> str:
+    """`text` as Markdown that shows exactly `text`, the places `spans` (in order, apart) highlighted."""
+    out: list[str] = []
+    at = 0
+    for start, end in spans:
+        out += [_kept(text[at:start]), _lit("primary", text[start:end])]
+        at = end
+    return "".join([*out, _kept(text[at:])])
+
+
+def _kept(text: str) -> str:
+    """As `plain`, of a piece that stands beside other pieces."""
+    return plain(text) if text else ""
+
+
 def changes(old: PersonaDraft, new: PersonaDraft, names: Mapping[UUID, str]) -> list[Change]:
     """What differs, in the order of the editor; `names` gives collections their names."""
     pairs = ((label, _text(old, f, names), _text(new, f, names)) for f, label in FIELDS.items())

@@ -37,6 +37,7 @@ from coach_core.types import (
     EndpointInfo,
     Event,
     Fact,
+    Filter,
     HostedState,
     IngestProgress,
     KeyState,
@@ -61,6 +62,7 @@ from coach_core.types import (
     new_id,
 )
 from coach_core.ui import shared
+from tests.ui.fake_library import FakeLibrary
 
 if TYPE_CHECKING:
     from coach_core.metrics import Report
@@ -70,7 +72,7 @@ MAIN = ROOT / "coach_core" / "ui" / "main.py"
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
 
-class FakeCoach:
+class FakeCoach(FakeLibrary):
     """People, personas, threads and documents in dictionaries; `trouble` is raised by the next call."""
 
     def __init__(self) -> None:
@@ -99,6 +101,7 @@ class FakeCoach:
         self.tested: list[EndpointDraft] = []
         self.uses: list[str] = []
         self.closed = False
+        self.shelve()
         self.hosted = HostedState(False)  # as it is, and as it would be if it were saved as edited
         self.hosted_then = HostedState(False)
 
@@ -331,11 +334,6 @@ class FakeCoach:
         self.groups[group.id] = group
         return group
 
-    def delete_collection(self, actor: Actor, collection_id: UUID) -> None:
-        require(actor, "knowledge.write")
-        self.papers = {k: d for k, d in self.papers.items() if d.collection_id != collection_id}
-        del self.groups[collection_id]
-
     def _counted(self, group: Collection) -> Collection:
         papers = [d for d in self.papers.values() if d.collection_id == group.id]
         return dataclasses.replace(group, documents=len(papers), chunks=sum(d.chunks for d in papers))
@@ -453,17 +451,23 @@ class FakeCoach:
             return 1
         return self._steer(actor, "cancel", collection_id, ("queued", "paused", "reading", "chunking"), None)
 
-    def delete_document(self, actor: Actor, document_id: UUID) -> None:
-        require(actor, "knowledge.write")
-        del self.papers[document_id]
-
     def search(
-        self, actor: Actor, text: str, *, collections: Sequence[UUID] | None = None, k: int = 8
+        self,
+        actor: Actor,
+        text: str,
+        *,
+        collections: Sequence[UUID] | None = None,
+        fits: Filter = Filter(),  # noqa: B008 - it is frozen
+        k: int = 8,
     ) -> list[Passage]:
         require(actor, "knowledge.read")
         found: list[Passage] = []
         for paper in self.papers.values():
             if collections is not None and paper.collection_id not in collections:
+                continue
+            if (fits.languages and paper.language not in fits.languages) or (
+                fits.documents and paper.id not in fits.documents
+            ):
                 continue
             for number, line in enumerate(self.texts[paper.id].splitlines(), 1):
                 if text.lower() in line.lower():
@@ -474,6 +478,16 @@ class FakeCoach:
                         )
                     )  # fmt: skip
         return found[:k]
+
+    def fitting(self, actor: Actor, fits: Filter, *, collections: Sequence[UUID] | None = None) -> int:
+        require(actor, "knowledge.read")
+        papers = [p for p in self.papers.values() if collections is None or p.collection_id in collections]
+        return sum(not fits.languages or p.language in fits.languages for p in papers)
+
+    def why(self, actor: Actor, text: str, passages: Sequence[Passage]) -> list[list[tuple[int, int]]]:
+        require(actor, "knowledge.read")
+        places = [p.text.lower().find(text.lower()) for p in passages]
+        return [[(at, at + len(text))] if at >= 0 else [] for at in places]
 
     def retry_upload(self, actor: Actor, upload_id: UUID) -> None:
         require(actor, "knowledge.write")

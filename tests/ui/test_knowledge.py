@@ -46,7 +46,7 @@ def test_a_collection_says_what_it_is_and_who_reads_it(fake: FakeCoach, college:
     at = open_page("knowledge")
     words = shown(at)
     assert "An open textbook" in words and "CC BY 4.0" in words and "Career coach" in words
-    assert "by meaning 2 of 3 passages so far" in str([p.proto.text for p in at.get("progress")])
+    assert "by meaning 2 of 3 passages" in str([p.proto.text for p in at.get("progress")])
     fake.create_collection(fake.owner(), "Other")
     at.run()
     at.radio(key="in").set_value("Other").run()
@@ -245,3 +245,15 @@ def test_names_and_passages_are_never_markdown(fake: FakeCoach, college: Collect
     at = open_page("knowledge", show="Try a search", **{"try": "bold"})
     drawn = "\n".join(m.value for m in at.markdown)
     assert "](http" not in drawn and "**bold**" not in drawn and "[x](http://y)" in shown(at)
+
+
+def test_a_search_is_narrowed_and_says_what_the_filter_kept_out(fake: FakeCoach, college: Collection) -> None:
+    paper = fake.put(college, "plan.es.md", "El plan de la semana")
+    fake.papers[paper.id] = dataclasses.replace(paper, language="es")
+    at = open_page("knowledge", show="Try a search", **{"try": "plan", "language": "Spanish"})
+    assert "1. plan.es.md" in shown(at) and "time.md" not in shown(at)
+    assert ":primary-background[plan]" in "\n".join(m.value for m in at.markdown)
+    at.text_input(key="try").set_value("budget").run()
+    assert "Documents that fit the filter: 1. Found without it: 1 passage." in shown(at)
+    press(at, "Take the filter off")
+    assert "1. money.md" in shown(at)
