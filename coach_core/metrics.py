@@ -64,6 +64,16 @@ class Figures:
         return self.failed / self.turns if self.turns else None
 
     @property
+    def citations(self) -> int:
+        """How many marks [n] of answers were held against what they cite."""
+        return self.counts.get("citations_checked", 0)
+
+    @property
+    def held(self) -> float | None:
+        """Share of those whose passage bears the sentence, 0..1."""
+        return 1 - self.counts.get("citations_wrong", 0) / self.citations if self.citations else None
+
+    @property
     def satisfaction(self) -> float | None:
         """Share of thumbs that point up, 0..1."""
         return self.up / (self.up + self.down) if self.up + self.down else None

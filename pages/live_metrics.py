@@ -166,12 +166,28 @@ def _well(report: Report, look: figures.Look, before: str) -> None:
                 help="Turns that did not fail and were not cut off.",
             )
             st.caption(f"{widgets.count(now.failed, 'turn')} of {now.turns:,} failed")
+            if now.citations:
+                _cited(report, before)
         with chart:
             if now.errors:
                 _chart(figures.failures(report, look), "well", "Turns that failed, by kind")
             else:
                 _chart(figures.stacked(report, look, lambda f: f.completed, "turns"), "well", "Turns that went well")
                 st.caption(":material/check_circle: No errors in this time")
+
+
+def _cited(report: Report, before: str) -> None:
+    """Of the sentences that bear [n], the share whose passage says what they say."""
+    now, was = report.total, report.previous
+    st.metric(
+        "Citations that hold",
+        _percent(now.held),
+        _points(now.held, was.held),
+        chart_data=figures.spark(report, lambda f: f.held),
+        **({"delta_description": before} if was.citations else {}),
+        help="Sentences of answers whose cited passage says what they say, as far as that can be checked.",
+    )
+    st.caption(f"of {now.citations:,} checked, {now.counts.get('citations_wrong', 0):,} may go beyond their passage")
 
 
 def _fast(report: Report, look: figures.Look, before: str) -> None:
@@ -294,6 +310,8 @@ def _details(report: Report, labels: Mapping[str, str]) -> None:
     kinds = {c: number(format="%.2f s") for c in frame.columns if c.endswith(tuple(figures.DASHES))}
     kinds |= {c: number(format="localized") for c in ("Turns", "Failed", "Tokens in", "Tokens out")}
     kinds["Cost"] = number(format="$%.4f")
+    kinds["Citations that hold"] = number(format="%.1f %%", help="Of the citations that could be checked")
+    kinds["Citations checked"] = number(format="localized")
     st.dataframe(
         frame, hide_index=True, column_config=kinds, placeholder="\u2013", key="by_backend",
         alt="Figures by backend",

@@ -111,7 +111,7 @@ def _persona_id(coach: Coach, actor: Actor, wanted: str) -> UUID:
 def _turn(coach: Coach, actor: Actor, turn: TurnRecord, as_json: bool, schema: answered.Schema | None) -> int:
     """Show the turn to its end; the exit code."""
     shell.say(f"thread {turn.thread_id}")
-    show = _Lines(coach, actor, schema) if as_json else _Words(turn.thread_id)
+    show = _Lines(coach, actor, schema) if as_json else _Words(coach, actor, turn)
     events: list[Event] = []
     stopped = False
     while True:
@@ -177,8 +177,9 @@ class _Lines:
 class _Words:
     """The answer as it streams, its sources after it; what happens meanwhile beside it."""
 
-    def __init__(self, thread: UUID) -> None:
-        self._thread = str(thread)
+    def __init__(self, coach: Coach, actor: Actor, turn: TurnRecord) -> None:
+        self._coach, self._actor, self._turn = coach, actor, turn
+        self._thread = str(turn.thread_id)
         self._citations: list[Citation] = []
         self._open_line = False
 
@@ -199,6 +200,16 @@ class _Words:
         elif event.terminal:
             self._end(event)
 
+    def _doubts(self) -> None:
+        """Which sentences may go beyond what they cite."""
+        from coach_core.coach.export import doubts
+
+        answer = self._turn.answer_id
+        text = next((m.text for m in self._coach.messages(self._actor, self._turn.thread_id) if m.id == answer), "")
+        for citation in self._coach.citations(self._actor, [answer]).get(answer, []):
+            for line in doubts(citation, text):
+                shell.put(f"  [{citation.number}] {line}")
+
     def _beside(self, text: str) -> None:
         self._break()
         shell.say(f"({text})")
@@ -216,6 +227,8 @@ class _Words:
             shell.put("\nSources:")
             for number, citation in sorted({c.number: c for c in self._citations}.items()):
                 shell.put(f"  [{number}] {place(citation)}")
+        if "fails" in (event.verdicts or {}).values():
+            self._doubts()
         if event.kind == "error":
             shell.say(told_in_terminal(event.text, self._thread))
         elif event.status == "incomplete":

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from coach_core.turn import hold
 from coach_core.types import Citation, Message, Persona, Thread, TurnRecord, Usage
 
 _WEB = re.compile(r"https?://\S+$", re.IGNORECASE)
@@ -35,13 +36,19 @@ def markdown(
             out.append("Attached:\n\n" + "\n".join(files))
         cited = citations.get(message.id) or ()
         if cited:
-            out.append("Sources:\n\n" + "\n".join(_source(c) for c in cited))
+            out.append("Sources:\n\n" + "\n".join(_source(c, message.text) for c in cited))
     return "\n\n".join(out) + "\n"
 
 
-def _source(citation: Citation) -> str:
+def _source(citation: Citation, answer: str) -> str:
     quote = f"\n   > {_one_line(citation.text)}" if citation.text.strip() else ""
-    return f"{citation.number}. {place(citation)}{quote}"
+    beyond = "".join(f"\n   - {line}" for line in doubts(citation, answer))
+    return f"{citation.number}. {place(citation)}{quote}{beyond}"
+
+
+def doubts(citation: Citation, answer: str) -> list[str]:
+    """A line for each sentence of the answer that may go beyond the passage."""
+    return [f"{hold.BEYOND}: {why} \u201c{_one_line(said)}\u201d" for said, why in hold.doubts(answer, citation)]
 
 
 def place(citation: Citation) -> str:

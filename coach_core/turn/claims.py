@@ -125,7 +125,8 @@ def _blocks(text: str) -> Iterator[tuple[int, int]]:
 
 def said(text: str) -> str:
     """The words alone: without marks, list signs, stress and links' addresses."""
-    return " ".join(_DRESS.sub(" ", _LINK.sub(r"\1", _MARK.sub(" ", text))).split())
+    bare = " ".join(_DRESS.sub(" ", _LINK.sub(r"\1", _MARK.sub(" ", text))).split())
+    return re.sub(r"\s+(?=[.,;:!?…。，！？])", "", bare).lstrip(",;. ")
 
 
 def _blanked(text: str, *patterns: re.Pattern[str]) -> str:

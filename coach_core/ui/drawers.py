@@ -49,14 +49,16 @@ def passage(citation: Citation, answer: Message, on_close: Callable[[], None]) -
         if citation.url or citation.document_id is None:
             _elsewhere(citation)
             return
+        place = st.empty()
+        before, after, note = _around(citation)
+        paged = _on_its_page(citation, answer, key)
+        if not paged:
+            _marked(before, citation, after)
         where = [citation.within] if citation.within else []
-        where += [f"page {citation.page}"] if citation.page is not None else []
+        where += [f"page {citation.page}"] if citation.page is not None and not paged else []
         where += [f"row {citation.row}"] if citation.row is not None else []
         if where:
-            st.caption(escape(", ".join(where)))
-        before, after, note = _around(citation)
-        if not _on_its_page(citation, answer, key):
-            _marked(before, citation, after)
+            place.caption(escape(", ".join(where)))
         if note:
             st.caption(note)
         st.subheader("Why this passage", anchor=False)

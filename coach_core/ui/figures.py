@@ -19,6 +19,7 @@ import plotly.graph_objects as go
 from coach_core.metrics import Figures, Report
 
 HEIGHT = 260
+CITED = ("citations_checked", "citations_wrong")
 DASHES = {"p50": "dot", "p95": "solid", "p99": "dash"}
 Value = Callable[[Figures], float | None]
 
@@ -133,6 +134,8 @@ def table(report: Report, labels: Mapping[str, str]) -> list[dict[str, Any]]:
             **{f"Whole answer {q}": _seconds(getattr(f.total, q)) for q in DASHES},
             "Tokens in": f.input_tokens,
             "Tokens out": f.output_tokens,
+            "Citations that hold": None if f.held is None else 100 * f.held,
+            "Citations checked": f.citations,
             "Cost": f.cost / 1_000_000,
         }
         for name, f in report.backends.items()
@@ -146,13 +149,13 @@ def as_csv(report: Report) -> str:
     quantiles = [(part, q) for part in ("first_token", "total") for q in DASHES]
     writer = csv.writer(out)
     heads = [f"{part}_{q}_ms" for part, q in quantiles]
-    writer.writerow(["at", "backend", *names, "cost_usd", *heads, "errors"])
+    writer.writerow(["at", "backend", *names, *CITED, "cost_usd", *heads, "errors"])
     for backend in report.backends:
         for point in report.series[backend]:
             f = point.figures
             spans = [getattr(getattr(f, part), q) for part, q in quantiles]
             errors = " ".join(f"{kind}={number}" for kind, number in sorted(f.errors.items()))
-            sums = [getattr(f, name) for name in names]
+            sums = [*(getattr(f, name) for name in names), *(f.counts.get(name, 0) for name in CITED)]
             rounded = ["" if ms is None else round(ms, 1) for ms in spans]
             writer.writerow([point.at.isoformat(), backend, *sums, f.cost / 1_000_000, *rounded, errors])
     return out.getvalue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +13,16 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from coach_core import errors
+from coach_core.knowledge.picture import Picture
 from coach_core.types import Citation, Event, Part, new_id
 from coach_core.ui import drawers, marks, shared
+from coach_core.ui.markdown import DOUBT
 from pages import _draw
 from tests.ui.fake_coach import CITATION, FakeCoach, answer
 
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 ROOT = Path(__file__).resolve().parents[2]
 MAIN = ROOT / "coach_core" / "ui" / "main.py"
 
@@ -28,6 +34,10 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCoach]:
     shared.close_coach()
     yield fake
     shared.close_coach()
+
+
+def captions(at: AppTest) -> list[str]:
+    return [caption.value for caption in at.caption]
 
 
 def open_chat(**query: str) -> AppTest:
@@ -130,6 +140,34 @@ def test_a_link_to_a_passage_opens_it_marked_in_its_page(fake: FakeCoach) -> Non
     assert f"Use a calendar [\\[1\\]](#cite-{reply}-1)." in texts(at)
     assert f":blue-background[{shared.escape(CITATION.text)}]" in texts(at)
     assert any("Close to the best found: 1st by its words, 3rd by its meaning" in t for t in texts(at))
+
+
+def test_a_citation_of_a_pdf_shows_its_page_and_the_text_one_click_away(fake: FakeCoach) -> None:
+    fake.picture = Picture(PNG, "image/png", 1, 1, 41, 60, ((0, 0, 1, 1),))
+    thread, reply = asked(fake, events=answer("Use a calendar [1].", citations=[CITATION]))
+    at = open_chat(thread=str(thread), cite=f"{reply}-1")
+    assert "Page 41 of 60" in captions(at) and not any("blue-background" in t for t in texts(at))
+    (picture,) = at.get("image")
+    assert "A calendar shows where the hours go." in str(picture.proto)
+    at.button(key=f"pdf-page-{reply}-1-next").click().run()
+    assert "Page 42 of 60" in captions(at)
+    at.segmented_control(key=f"passage-view-{reply}-1").set_value("Text").run()
+    assert f":blue-background[{shared.escape(CITATION.text)}]" in texts(at) and not at.get("image")
+
+
+def test_a_mark_that_does_not_hold_looks_so_and_says_why(fake: FakeCoach) -> None:
+    said = "Use a calendar [1]. Buy 3 of them [1]."
+    checks = ((0, 19, 0.9, ""), (20, 38, 0.1, "3"))
+    doubted = dataclasses.replace(CITATION, verdict="fails", checks=checks)
+    thread, reply = asked(fake, events=answer(said, citations=[doubted]))
+    at = open_chat(thread=str(thread))
+    link = f"(#cite-{reply}-1"
+    assert f'Use a calendar [\\[1\\]]{link}). Buy 3 of them [:orange[\\[1\\]]]{link} "{DOUBT}").' in texts(at)
+    button = at.button(key=f"cite-{reply}-1")
+    assert "may go beyond" in button.help
+    button.click().run()
+    assert at.warning[0].value.startswith("This sentence may go beyond what the passage says: the passage does not")
+    assert "Buy 3 of them" in at.warning[0].value and len(at.warning) == 1
 
 
 def test_a_link_to_a_passage_that_is_not_there_is_told(fake: FakeCoach) -> None:

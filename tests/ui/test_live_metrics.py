@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -90,6 +91,20 @@ def test_five_questions_in_order_each_a_number_against_the_period_before(fake: F
     ]
     assert "7 active threads" in shown(at) and "5,000 tokens in, 1,000 out" in shown(at)
     assert "2 turns of 50 failed" in shown(at) and "9 up, 3 down" in shown(at) and "$0.030 a turn" in shown(at)
+
+
+def test_citations_that_hold_are_a_share_of_those_checked(fake: FakeCoach) -> None:
+    total = replace(fake.report.total, counts={"citations_checked": 1240, "citations_wrong": 31})
+    before = replace(fake.report.previous, counts={"citations_checked": 100, "citations_wrong": 5})
+    one = replace(next(iter(fake.report.backends.values())), counts=total.counts)
+    backends = {**fake.report.backends, next(iter(fake.report.backends)): one}
+    fake.report = replace(fake.report, total=total, previous=before, backends=backends)
+    at = open_page("live_metrics")
+    (metric,) = [m for m in at.metric if m.label == "Citations that hold"]
+    assert (metric.value, metric.delta) == ("97.5%", "+2.5 points")
+    assert "of 1,240 checked, 31 may go beyond their passage" in shown(at)
+    table = at.dataframe[0].value
+    assert table["Citations that hold"][0] == 97.5 and table["Citations checked"][0] == 1240
 
 
 def test_a_slower_or_dearer_period_is_not_shown_as_good(fake: FakeCoach) -> None:
