@@ -79,6 +79,7 @@ def test_help_and_version(run: Run) -> None:
     for command in (
         "ask",
         "ingest",
+        "uploads",
         "search",
         "threads",
         "personas",

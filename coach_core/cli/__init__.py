@@ -14,7 +14,19 @@ from typing import Annotated
 
 import typer
 
-from coach_core.cli import asking, endpoints, hosted, knowledge, library, operate, personas, serve, shell, threads
+from coach_core.cli import (
+    asking,
+    endpoints,
+    hosted,
+    knowledge,
+    library,
+    operate,
+    personas,
+    serve,
+    shell,
+    threads,
+    uploads,
+)
 from coach_core.errors import BadSetting, CoachError, InputError, NotFound
 
 VERSION = "0.2.0"
@@ -53,6 +65,7 @@ def common(
 
 app.command("ask")(asking.ask)
 app.command("ingest")(knowledge.ingest)
+app.command("uploads")(uploads.uploads)
 app.command("search")(knowledge.search)
 app.add_typer(library.app, name="knowledge")
 app.add_typer(threads.app, name="threads")

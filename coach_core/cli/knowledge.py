@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from coach_core.cli import shell
-from coach_core.errors import CollectionNotFound, FileError, InputError
+from coach_core.cli import intake, shell
+from coach_core.errors import CollectionNotFound, InputError
 from coach_core.types import Filter
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from coach_core.coach import Coach
-    from coach_core.types import Actor, Collection, IngestProgress, Passage
+    from coach_core.types import Actor, Collection, Passage
 
 Collections = Annotated[
     list[str] | None, typer.Option("--collection", "-c", help="Only this collection; may be given several times.")
@@ -44,8 +44,9 @@ def ingest(
 ) -> None:
     """Take documents in: PDF, DOCX, PPTX, XLSX, EPUB, Markdown, text, HTML, CSV, JSON, EML, ZIP of these.
 
-    A document that is there already is left as it is. In folders, hidden files and kinds of file that
-    cannot be read are passed over and counted. The exit code is 1 when a file failed.
+    A document that is there already is left as it is, so that after Ctrl-C the same command goes on. In folders,
+    hidden files and kinds of file that cannot be read are passed over and counted. The exit code is 1 when a file
+    failed.
 
         python -m coach_core ingest handbook.pdf notes/ --collection Handbook
     """
@@ -55,7 +56,10 @@ def ingest(
     with shell.opened() as (coach, actor):
         target = _collection(coach, actor, collection, description, licence)
         files, passed_over = _walk(paths)
-        failed = _take_in(coach, actor, target, files, replace)
+        taken = intake.take_in(coach, actor, target, files, replace)
+        if taken.stopped:
+            shell.say(f"Stopped at {taken.said()}. Run the same command again to go on: what is in is passed over.")
+            raise typer.Exit(130)
         if passed_over:
             shell.say(f"Passed over: {passed_over} files of kinds that cannot be read.")
         if not files:
@@ -64,8 +68,10 @@ def ingest(
             _embed(coach, actor)
         made = next(c for c in coach.collections(actor) if c.id == target.id)
     shell.say(f"{made.name}: {made.documents} documents, {made.chunks} passages.")
-    if failed:
-        shell.say(f"{failed} of {len(files)} files could not be taken in.")
+    if taken.there:
+        shell.say(f"{taken.there} of {len(files)} files were there already.")
+    if taken.failed:
+        shell.say(f"{len(taken.failed)} of {len(files)} files could not be taken in.")
         raise typer.Exit(1)
 
 
@@ -216,28 +222,6 @@ def _walk(paths: list[Path]) -> tuple[list[tuple[str, Path]], int]:
             else:
                 passed_over += 1
     return files, passed_over
-
-
-def _take_in(coach: Coach, actor: Actor, target: Collection, files: list[tuple[str, Path]], replace: bool) -> int:
-    """Take each file in; how many failed."""
-    present: dict[str, UUID] = {d.name: d.id for d in coach.documents(actor, target.id)} if replace else {}
-    failed = 0
-    with _bar("Reading", len(files)) as advance:
-        for done, (name, path) in enumerate(files):
-
-            def show(progress: IngestProgress, done: int = done) -> None:
-                part = progress.done / progress.total if progress.total else 0.0
-                advance(done + min(part, 1.0), f"{progress.name}: {progress.stage}")
-
-            advance(done, name)
-            try:
-                shell.readable_file(path)
-                coach.ingest(actor, target.id, name, path, show, replace=present.get(name))
-            except (FileError, InputError) as error:
-                failed += 1
-                shell.say(f"{name}: {error.sentence}")
-        advance(len(files), "")
-    return failed
 
 
 def _embed(coach: Coach, actor: Actor) -> None:
