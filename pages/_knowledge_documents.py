@@ -15,7 +15,7 @@ import pandas as pd
 import streamlit as st
 
 from coach_core.types import Actor, Collection, Document, DocumentUse
-from coach_core.ui import marks, shared, widgets
+from coach_core.ui import marks, pdf_page, shared, widgets
 from pages import _dialog, _search_models, _undo, _uploads
 
 if TYPE_CHECKING:
@@ -181,9 +181,12 @@ def _preview(coach: Coach, actor: Actor, documents: Sequence[Document]) -> None:
         if stored.media_type != "application/pdf":
             _text(coach, actor, document)
             return
-        text, original = st.tabs(["Text", "PDF"], key="preview_as", on_change="rerun")
+        text, paged, original = st.tabs(["Text", "Page", "PDF"], key="preview_as", on_change="rerun")
         with text:
             _text(coach, actor, document)
+        if paged.open:
+            with paged:
+                pdf_page.show(document.id, 1)
         if original.open:
             with original:
                 st.pdf(data, height=720, alt=document.name)

@@ -14,7 +14,7 @@ from uuid import UUID
 import streamlit as st
 
 from coach_core.types import Actor, Collection, Document, Filter, Passage
-from coach_core.ui import marks, shared, widgets
+from coach_core.ui import marks, pdf_page, shared, widgets
 
 if TYPE_CHECKING:
     from coach_core.coach import Coach
@@ -152,6 +152,8 @@ def _passage(number: int, passage: Passage, spans: Sequence[tuple[int, int]]) ->
             st.caption(f"Of the question: {marks.plain(', '.join(said[:12]))}")
         elif passage.rank_meaning:
             st.caption("None of the question's words; found by its meaning")
+        if passage.page:
+            pdf_page.button(passage.document_id, passage.page, passage.text, passage.title, str(passage.chunk_id))
         if passage.also:
             st.caption(f"Says the same: {marks.plain(', '.join(passage.also))}")
 

@@ -25,6 +25,19 @@ def show(document_id: UUID, page: int | None, text: str = "", key: str = "") -> 
     return draw(lambda n: coach.document_page(actor, document_id, n, text), page or 1, text, key or str(document_id))
 
 
+def button(document_id: UUID, page: int, text: str, title: str, key: str) -> None:
+    """A small button that opens the page beside what is on show."""
+    if st.button("Show on its page", key=f"pdf-open-{key}", icon=":material/find_in_page:", type="tertiary"):
+        st.session_state.pop(state(key), None)
+
+        @st.dialog(marks.plain(title), position="right", width="medium")
+        def drawer() -> None:
+            if not show(document_id, page, text, key):
+                st.caption("This document has no pages that can be shown.")
+
+        drawer()
+
+
 def state(key: str) -> str:
     """Where in the session the page stands that is shown."""
     return f"pdf-page-{key}"
