@@ -36,7 +36,9 @@ def draw(coach: Coach, actor: Actor, collections: Sequence[Collection]) -> None:
         | {str(c.id): [c.id in p.draft.collections for p in personas] for c in collections}
     )
     columns = {"Persona": st.column_config.TextColumn(disabled=True, pinned=True, width=190)}
-    columns |= {str(c.id): st.column_config.CheckboxColumn(c.name, help=_about(c), width=130) for c in collections}
+    columns |= {
+        str(c.id): st.column_config.CheckboxColumn(c.name, help=_about(c), width=_wide(c.name)) for c in collections
+    }
     key = f"readers_table_{st.session_state.get(COUNT, 0)}"
     edited = st.data_editor(frame, hide_index=True, column_config=columns, key=key, height="content")
     wanted = _changed(edited, personas, collections)
@@ -46,6 +48,11 @@ def draw(coach: Coach, actor: Actor, collections: Sequence[Collection]) -> None:
     say = f"Save {widgets.count(len(wanted), 'persona')}" if wanted else "Save"
     note = "Each persona that changed gets a new version."
     st.button(say, type="primary", disabled=not wanted, key="readers_save", help=note, on_click=_save, args=(wanted,))
+
+
+def _wide(name: str) -> int:
+    """Room for a collection's name, within reason."""
+    return min(max(110, 8 * len(name) + 45), 230)
 
 
 def _about(collection: Collection) -> str:
