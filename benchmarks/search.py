@@ -201,13 +201,11 @@ def _recall(database: Database, sides: Sequence[Any], models: Sequence[chunks.Ve
             numbers.append([n for n, _, _ in part])
         exact, order = np.concatenate(scores, axis=1), np.concatenate(numbers)
         hits = 0
-        with database.read() as connection:
-            for at in range(_RECALLED):
-                wanted = set(order[np.argsort(-exact[at], kind="stable")[:_KEPT]].tolist())
-                found = side.index.search(asked[at], [collection], 200)
-                there, rows = side.index.rows(connection, found)
-                best = sorted(zip((rows @ asked[at]).tolist(), there, strict=True), reverse=True)[:_KEPT]
-                hits += len(wanted & {n for _, n in best})
+        for at in range(_RECALLED):
+            wanted = set(order[np.argsort(-exact[at], kind="stable")[:_KEPT]].tolist())
+            there, rows = side.index.rows([collection], side.index.search(asked[at], [collection], 200))
+            best = sorted(zip((rows @ asked[at]).tolist(), there, strict=True), reverse=True)[:_KEPT]
+            hits += len(wanted & {n for _, n in best})
         worst = min(worst, hits / (_RECALLED * _KEPT))
     return round(worst, 4)
 

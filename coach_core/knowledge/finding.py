@@ -15,10 +15,12 @@ from uuid import UUID
 
 from coach_core.knowledge.portion import portion
 from coach_core.search import finder, fuse, highlight, words
+from coach_core.search import gloss as glosses
+from coach_core.search.gloss import Gloss
 from coach_core.store import Database, chunks, documents, matching
 from coach_core.types import Filter, Passage, clean_text
 
-Ask = Callable[[str, float], list[finder.Asked]]
+Ask = Callable[[str, float, Gloss | None], list[finder.Asked]]
 Rerank = Callable[[str, Sequence[Passage]], list[Passage]]
 _LONGEST_QUESTION = 4000
 _LANGUAGES = 4  # of the documents, in which the words of a question are looked for
@@ -35,6 +37,7 @@ class Finding:
         self._db = db
         self._ask = ask
         self._rerank = rerank
+        self._known: matching.Census | None = None
 
     def find(
         self,
@@ -96,11 +99,16 @@ class Finding:
         text = clean_text(text)[:_LONGEST_QUESTION].strip()
         if not text or not within or k <= 0:
             return []
-        asking = _pool.submit(self._ask, text, wait) if by != "words" else None
         with self._db.read() as connection:
-            readings = words.query_readings(text, documents.languages(connection, within)[:_LANGUAGES])
+            known = self._known = matching.census(connection, self._known)
+            languages = known.languages(within)
+            gloss = glosses.of(text, languages)
+            asking = _pool.submit(self._ask, text, wait, gloss) if by != "words" else None
+            # no document is in the question's own words: only those of its gloss can be found
+            foreign = gloss is not None and words.language_of(text) not in languages
+            readings = [] if foreign else words.query_readings(text, languages[:_LANGUAGES])
             ask = asking.result if asking is not None else list
-            found = finder.find(connection, readings, ask, within, fits, by)[: 4 * k + 20]
+            found = finder.find(connection, readings, ask, within, fits, by, known, gloss)[: 4 * k + 20]
             rows = chunks.rows_of(connection, [f.number for f in found], within)
         return [_passage(rows[f.number], f) for f in found if f.number in rows]
 
@@ -131,7 +139,9 @@ def _distinct(passages: Sequence[Passage], k: int) -> list[Passage]:
     """The first `k` that do not say the same as one before; each names the other documents that say so too."""
     kept: list[Passage] = []
     told: list[set[str]] = []
-    for passage in passages:
+    for seen, passage in enumerate(passages):
+        if len(kept) == k and seen >= 2 * k:
+            break
         these = _said(passage.text)
         same = next((n for n, those in enumerate(told) if len(these & those) >= _SAME * len(these | those)), None)
         if same is not None:

@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from coach_core.search import fuse, hubs, words
+from coach_core.search import gloss as glosses
+from coach_core.search.gloss import Gloss
 from coach_core.search.index import Index
 from coach_core.search.meaning import Embedder
-from coach_core.store import matching
+from coach_core.store import chunks, matching
 from coach_core.types import Filter
 
 F32 = NDArray[np.float32]
@@ -34,13 +36,13 @@ class Side:
         self.embedder = embedder
         self.index = Index(embedder.name, embedder.dim)
         self._languages = languages
-        self._shared = hubs.common(embedder, languages)
+        self.shared = hubs.common(embedder, languages)
 
     def speaks(self, language: str) -> bool:
         return not self._languages or language in self._languages
 
     def apart(self, vector: F32, within: Sequence[UUID]) -> F32:
-        return hubs.away(vector, self._shared, self.index.mean(within))
+        return hubs.away(vector, self.shared, self.index.mean(within))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Asked:
 
     side: Side
     vector: F32
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class _Seen:
     mean: F32
     near: dict[int, float]
     cosines: dict[int, float]
+    weight: float
 
 
 def find(
@@ -69,39 +73,51 @@ def find(
     within: Sequence[UUID],
     fits: Filter = Filter(),  # noqa: B008 - it is frozen
     by: By = "both",
+    known: matching.Census | None = None,
+    gloss: Gloss | None = None,
 ) -> list[fuse.Found]:
     """All candidates, best first. `readings` are the question's words with their counts (words.query_readings).
 
     `ask` gives the question as each model sees it; it is called when the words have been looked for, which may go
-    on at the same time. `score_meaning` is the cosine that the first of them sees.
+    on at the same time. `score_meaning` is the cosine that the first of them sees. What `gloss` says is looked for too.
     """
     asked_for = words.most_of(readings)
-    held = matching.holding(connection, list(asked_for)) if by != "meaning" else {}
-    said = matching.by_words(connection, asked_for, within, CANDIDATES, fits, held) if by != "meaning" else {}
+    known = known or matching.census(connection)
+    said = matching.by_words(connection, asked_for, within, CANDIDATES, fits, known) if by != "meaning" else {}
     versions = matching.narrowed(connection, within, fits).versions if fits else None
+    in_gloss = list(gloss.tokens) if gloss is not None and by != "meaning" else []
+    if in_gloss:
+        more = matching.by_words(connection, dict.fromkeys(in_gloss, 1), within, CANDIDATES, fits, known)
+    else:
+        more = {}
     sides: list[tuple[Asked, F32]] = []
-    pool = dict.fromkeys(said)
+    pool = dict.fromkeys((*said, *more))
     for asked in ask() if by != "words" and (versions is None or versions) else ():
         index = asked.side.index
         index.refresh(connection, within)
         apart = asked.side.apart(asked.vector, within)
         pool |= dict.fromkeys(index.search(apart, within, CANDIDATES, versions))
         sides.append((asked, apart))
-    seen = [_look(connection, asked, apart, list(pool), within) for asked, apart in sides]
-    likeness = fuse.together([s.near for s in seen])
+    seen = [_look(asked, apart, list(pool), within) for asked, apart in sides]
+    likeness = fuse.together([s.near for s in seen], [s.weight for s in seen])
     covered = 1.0
     if likeness and said:
-        covered = fuse.coverage(said, readings, held, sum(matching.sizes(connection).values()))
+        covered = fuse.coverage(said, readings, matching.holding(connection, list(asked_for), known), known.total)
+    if gloss is not None and more:
+        held = matching.holding(connection, in_gloss, known)
+        glossed, share = gloss.scores(chunks.words_of(connection, list(pool)), held, known.total)
+        covered = max(covered, share) if said else share
+        said = glosses.better(said, glossed)
     found = fuse.fuse(likeness, said, covered, seen[0].cosines if seen else {})
     return _lend(found, [s for s in seen if s.numbers])
 
 
-def _look(connection: Connection, ask: Asked, apart: F32, pool: list[int], within: Sequence[UUID]) -> _Seen:
-    numbers, rows = ask.side.index.rows(connection, pool)
+def _look(ask: Asked, apart: F32, pool: list[int], within: Sequence[UUID]) -> _Seen:
+    numbers, rows = ask.side.index.rows(within, pool)
     likeness = rows @ np.stack([apart, ask.vector], axis=1)
     near = dict(zip(numbers, likeness[:, 0].tolist(), strict=True))
     cosines = dict(zip(numbers, likeness[:, 1].tolist(), strict=True))
-    return _Seen(numbers, rows, ask.side.index.mean(within), near, cosines)
+    return _Seen(numbers, rows, ask.side.index.mean(within), near, cosines, ask.weight)
 
 
 def _lend(found: list[fuse.Found], seen: Sequence[_Seen]) -> list[fuse.Found]:
@@ -111,11 +127,13 @@ def _lend(found: list[fuse.Found], seen: Sequence[_Seen]) -> list[fuse.Found]:
     """
     if not seen:
         return found
-    numbers = list(dict.fromkeys(n for s in seen for n in s.numbers))
+    best = {f.number for f in found[: fuse.POOL]}
+    numbers = list(dict.fromkeys(n for s in seen for n in s.numbers if n in best))
     place = {number: at for at, number in enumerate(numbers)}
     parts: list[F32] = []
     for side in seen:
+        mine = [at for at, n in enumerate(side.numbers) if n in best]
         part = np.zeros((len(numbers), side.rows.shape[1]), np.float32)
-        part[[place[n] for n in side.numbers]] = hubs.unit(side.rows - side.mean)
+        part[[place[side.numbers[at]] for at in mine]] = hubs.unit(side.rows[mine] - side.mean)
         parts.append(part)
     return fuse.lend(found, numbers, hubs.unit(np.concatenate(parts, axis=1)))

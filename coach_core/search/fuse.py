@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 F32 = NDArray[np.float32]
-_POOL = 200  # of the best, whose likeness to each other counts
+POOL = 200  # of the best, whose likeness to each other counts
 _NEIGHBOURS = 10
 _LENT = 0.3
 
@@ -80,16 +80,20 @@ def _idf(holding: int, of: int) -> float:
     return max(math.log((of - holding + 0.5) / (holding + 0.5)), 1e-6) if of > holding else 1e-6
 
 
-def together(models: Sequence[Mapping[int, float]]) -> dict[int, float]:
-    """One likeness out of those of several models, each in its own units of spread.
+def together(models: Sequence[Mapping[int, float]], weights: Sequence[float] = ()) -> dict[int, float]:
+    """One likeness out of those of several models, each in its own units of spread, by their weights (equal unless told).
 
     A row that some model does not know (yet) has the mean of the others.
     """
-    known = [m for m in models if m]
+    known = [(m, w) for m, w in zip(models, weights or [1.0] * len(models), strict=True) if m]
     if len(known) < 2:
-        return dict(known[0]) if known else {}
-    scaled = [_standard(m) for m in known]
-    return {n: fmean(s[n] for s in scaled if n in s) for n in dict.fromkeys(n for m in known for n in m)}
+        return dict(known[0][0]) if known else {}
+    scaled = [(_standard(m), w) for m, w in known]
+    out: dict[int, float] = {}
+    for number in dict.fromkeys(n for m, _ in known for n in m):
+        parts = [(s[number], w) for s, w in scaled if number in s]
+        out[number] = sum(score * w for score, w in parts) / (sum(w for _, w in parts) or 1.0)
+    return out
 
 
 def lend(found: Sequence[Found], numbers: Sequence[int], vectors: F32) -> list[Found]:
@@ -100,7 +104,7 @@ def lend(found: Sequence[Found], numbers: Sequence[int], vectors: F32) -> list[F
     those of `numbers`, rows of length one; a row without one takes the mean of what the others are lent.
     """
     place = {number: at for at, number in enumerate(numbers)}
-    pool = [f for f in found[:_POOL] if f.number in place]
+    pool = [f for f in found[:POOL] if f.number in place]
     if len(pool) < _NEIGHBOURS:
         return list(found)
     rows = np.ascontiguousarray(vectors[[place[f.number] for f in pool]], np.float32)
@@ -113,9 +117,9 @@ def lend(found: Sequence[Found], numbers: Sequence[int], vectors: F32) -> list[F
     lent = (weights @ scores) / weights.sum(axis=1)
     by_number = {f.number: float(value) for f, value in zip(pool, lent, strict=True)}
     floor = float(lent.mean())
-    changed = [_scored(f, (1 - _LENT) * f.score + _LENT * by_number.get(f.number, floor)) for f in found[:_POOL]]
+    changed = [_scored(f, (1 - _LENT) * f.score + _LENT * by_number.get(f.number, floor)) for f in found[:POOL]]
     last = min(f.score for f in changed)
-    rest = [_scored(f, min(f.score, last)) for f in found[_POOL:]]
+    rest = [_scored(f, min(f.score, last)) for f in found[POOL:]]
     return [*_ordered(changed), *rest]
 
 

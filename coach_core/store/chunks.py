@@ -6,7 +6,6 @@ asked for. The full text index holds a chunk exactly as long as the chunk's row 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -35,12 +34,6 @@ _INDEX = (
 _UNINDEX = (
     "INSERT INTO chunk_words(chunk_words, rowid, scope, words) "
     "SELECT 'delete', number, scope, words FROM chunks WHERE number BETWEEN :first AND :last AND version_id = :version"
-)
-
-
-_VECTORS_OF = sa.text(
-    "SELECT v.chunk_number, v.vector FROM json_each(:numbers) AS n "
-    "CROSS JOIN vectors AS v ON v.chunk_number = n.value AND v.model = :model"
 )
 
 
@@ -82,6 +75,12 @@ def rows_of(connection: Connection, numbers: Sequence[int], within: Sequence[UUI
     """Visible chunks of `numbers` in the collections `within`, with their documents' title and hash."""
     query = _joined().where(CHUNKS.c.number.in_(numbers), CHUNKS.c.collection_id.in_(within))
     return {row.number: row for row in connection.execute(query)}
+
+
+def words_of(connection: Connection, numbers: Sequence[int]) -> dict[int, str]:
+    """The tokens of the chunks `numbers`, as full text search has them."""
+    rows = connection.execute(sa.select(CHUNKS.c.number, CHUNKS.c.words).where(CHUNKS.c.number.in_(numbers)))
+    return {row.number: row.words for row in rows}
 
 
 def row_of(connection: Connection, chunk_id: UUID) -> Row[Any] | None:
@@ -185,16 +184,6 @@ def removed_since(connection: Connection, collection_id: UUID, after: int) -> li
     """Versions that left the collection after generation `after`."""
     mine = sa.and_(_REMOVALS.c.collection_id == collection_id, _REMOVALS.c.generation > after)
     return list(connection.execute(sa.select(_REMOVALS.c.version_id).where(mine)).scalars())
-
-
-def vectors_of(connection: Connection, numbers: Sequence[int], model: str) -> dict[int, bytes]:
-    """The vectors of `model` that chunks have. As one value, since hundreds of parameters take longer than the rows."""
-    if connection.dialect.name == "sqlite":
-        found = connection.execute(_VECTORS_OF, {"model": model, "numbers": json.dumps(list(numbers))})
-        return {number: vector for number, vector in found.all()}
-    query = sa.select(VECTORS.c.chunk_number, VECTORS.c.vector)
-    mine = query.where(VECTORS.c.chunk_number.in_(numbers), VECTORS.c.model == model)
-    return {row.chunk_number: row.vector for row in connection.execute(mine)}
 
 
 def _joined() -> sa.Select[Any]:

@@ -18,13 +18,15 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql
 
 from coach_core.store.models.base import table_of
-from coach_core.store.models.knowledge import DocumentRow
+from coach_core.store.models.knowledge import CollectionRow, DocumentRow
 from coach_core.types import Filter
 
 _DOCUMENTS = table_of(DocumentRow)
+_COLLECTIONS = table_of(CollectionRow)
 MOST_TIMES = 5
 LONGEST_TOKEN = 100  # longer ones are no words; PostgreSQL refuses lexemes beyond 2 kB
-_ENOUGH = 20  # times as many rows as are wanted are looked at, before words as frequent as these only add to scores
+_ENOUGH = 8  # times as many rows as are wanted are looked at, before words more frequent than these only add to scores
+_EVERYWHERE = 0.08  # of all passages: where rarer words find enough, one that so many hold says nothing
 _MANY = 10_000  # rows; fewer are all looked at
 _NAMED = 100  # documents that are asked for by name; of more, what is found is looked through
 _FEW = 0.25  # of all passages: so small a part is asked for by name
@@ -59,8 +61,15 @@ FROM said JOIN rare USING (lexeme) JOIN unnest(CAST(:tokens AS text[]), CAST(:ti
 USING (lexeme), size GROUP BY number ORDER BY score DESC, number LIMIT :limit
 """
 #: how many chunks hold a token, which FTS5 tells only through a table of its own; temporary: the schema stays as it is
-_VOCABULARY = "CREATE VIRTUAL TABLE IF NOT EXISTS temp.chunk_vocabulary USING fts5vocab('main', 'chunk_words', 'row')"
-_COUNTED = "SELECT term AS token, doc AS held FROM temp.chunk_vocabulary WHERE term = :token"
+_VOCABULARY = sa.text(
+    "CREATE VIRTUAL TABLE IF NOT EXISTS temp.chunk_vocabulary USING fts5vocab('main', 'chunk_words', 'row')"
+)
+_COUNTED = sa.text("SELECT term AS token, doc AS held FROM temp.chunk_vocabulary WHERE term IN :tokens").bindparams(
+    sa.bindparam("tokens", expanding=True)
+)
+_GENERATIONS = sa.select(_COLLECTIONS.c.id, _COLLECTIONS.c.generation)
+_KEYS = (_DOCUMENTS.c.collection_id, _DOCUMENTS.c.language)
+_COUNTS = sa.select(*_KEYS, sa.func.count(), sa.func.sum(_DOCUMENTS.c.chunks)).group_by(*_KEYS)
 _COUNTED_EACH = """
 SELECT a.token, (SELECT count(*) FROM chunks AS c
                  WHERE to_tsvector('simple', c.words) @@ CAST('''' || a.token || '''' AS tsquery)) AS held
@@ -84,18 +93,51 @@ def narrowed(connection: Connection, within: Sequence[UUID], fits: Filter) -> Na
     return Narrowed(tuple(r.id for r in rows), frozenset(r.version_id for r in rows), sum(r.chunks for r in rows))
 
 
-def sizes(connection: Connection) -> dict[UUID, int]:
-    """How many chunks each collection has."""
-    query = sa.select(_DOCUMENTS.c.collection_id, sa.func.sum(_DOCUMENTS.c.chunks)).group_by(_DOCUMENTS.c.collection_id)
-    return {collection_id: int(count) for collection_id, count in connection.execute(query)}
+class Census:
+    """What is counted of the whole store, at one moment of all collections: counted once, as long as that lasts."""
+
+    def __init__(self, generations: Mapping[UUID, int], rows: Sequence[tuple[UUID, str, int, int]]) -> None:
+        self.generations = dict(generations)
+        self.sizes: dict[UUID, int] = {}
+        self.held: dict[str, int] = {}
+        self._documents: dict[UUID, dict[str, int]] = {}
+        for collection_id, language, count, passages in rows:
+            self.sizes[collection_id] = self.sizes.get(collection_id, 0) + passages
+            self._documents.setdefault(collection_id, {})[language] = count
+        self.total = sum(self.sizes.values())
+
+    def languages(self, within: Sequence[UUID]) -> list[str]:
+        """The languages of the documents there, the commonest first."""
+        counts: dict[str, int] = {}
+        for collection_id in within:
+            for language, count in self._documents.get(collection_id, {}).items():
+                counts[language] = counts.get(language, 0) + count
+        return sorted((code for code in counts if code), key=lambda code: (-counts[code], code))
 
 
-def holding(connection: Connection, tokens: Sequence[str]) -> dict[str, int]:
+def census(connection: Connection, before: Census | None = None) -> Census:
+    """`before` where nothing changed since, else counted anew."""
+    generations = {row.id: row.generation for row in connection.execute(_GENERATIONS)}
+    if before is not None and before.generations == generations:
+        return before
+    return Census(generations, [(c, code, int(n), int(most)) for c, code, n, most in connection.execute(_COUNTS)])
+
+
+def holding(connection: Connection, tokens: Sequence[str], known: Census | None = None) -> dict[str, int]:
     """How many chunks hold each of `tokens`, in all collections together."""
     tokens = [t for t in tokens if len(t) <= LONGEST_TOKEN]
+    if known is None:
+        return _counted(connection, tokens)
+    if new := [t for t in tokens if t not in known.held]:
+        found = _counted(connection, new)
+        known.held.update({t: found.get(t, 0) for t in new})
+    return {t: n for t in tokens if (n := known.held[t])}
+
+
+def _counted(connection: Connection, tokens: Sequence[str]) -> dict[str, int]:
     if connection.dialect.name == "sqlite":
-        connection.execute(sa.text(_VOCABULARY))
-        rows = [row for t in tokens for row in connection.execute(sa.text(_COUNTED), {"token": t})]
+        connection.execute(_VOCABULARY)
+        rows = list(connection.execute(_COUNTED, {"tokens": list(tokens)}))
     else:
         statement = sa.text(_COUNTED_EACH).bindparams(sa.bindparam("tokens", tokens, type_=postgresql.ARRAY(sa.Text())))
         rows = list(connection.execute(statement)) if tokens else []
@@ -108,17 +150,17 @@ def by_words(
     within: Sequence[UUID],
     limit: int,
     fits: Filter = Filter(),  # noqa: B008 - it is frozen
-    held: Mapping[str, int] | None = None,
+    known: Census | None = None,
 ) -> dict[int, float]:
     """bm25 by chunk number (higher is better) of chunks with any of the tokens `asked`, the best `limit`.
 
-    Each counts as often as it is said, up to MOST_TIMES. `held` is what `holding` says of them.
+    Each counts as often as it is said, up to MOST_TIMES. `known` is the census of this moment.
     """
     times = {t: max(1, min(n, MOST_TIMES)) for t, n in asked.items() if len(t) <= LONGEST_TOKEN}
     if not times or not within:
         return {}
     if connection.dialect.name == "sqlite":
-        return _in_sqlite(connection, times, within, limit, fits, held)
+        return _in_sqlite(connection, times, within, limit, fits, known or census(connection))
     statement = _filled(_BM25, within, fits).bindparams(
         sa.bindparam("tokens", list(times), type_=postgresql.ARRAY(sa.Text())),
         sa.bindparam("times", list(times.values()), type_=postgresql.ARRAY(sa.Integer())),
@@ -133,11 +175,10 @@ def _in_sqlite(
     within: Sequence[UUID],
     limit: int,
     fits: Filter,
-    held: Mapping[str, int] | None,
+    known: Census,
 ) -> dict[int, float]:
-    held = holding(connection, list(times)) if held is None else held
-    of = sizes(connection)
-    total, mine = max(sum(of.values()), 1), sum(of.get(c, 0) for c in within)
+    holding(connection, list(times), known)
+    total, mine = max(known.total, 1), sum(known.sizes.get(c, 0) for c in within)
     places = [f"c{c.hex}" for c in within]
     if fits:
         narrow = narrowed(connection, within, fits)
@@ -146,7 +187,7 @@ def _in_sqlite(
             places = [f"d{d.hex}" for d in narrow.documents]
     if not mine:
         return {}
-    wanted = f"words : ({_telling(times, held, limit, mine / total)})"
+    wanted = f"words : ({_telling(times, known, limit, mine / total)})"
     if places and (mine < _FEW * total):
         wanted = f"scope : ({_any(dict.fromkeys(places, 1))}) AND {wanted}"
     twice = 2 if " AND (" in wanted.partition("words : ")[2] else 1
@@ -155,12 +196,14 @@ def _in_sqlite(
     return {row.number: float(row.score) / twice for row in rows}
 
 
-def _telling(times: Mapping[str, int], held: Mapping[str, int], limit: int, share: float) -> str:
+def _telling(times: Mapping[str, int], known: Census, limit: int, share: float) -> str:
     """The query for rows that hold any of the words, or any of the rarer ones where the others are very frequent.
 
-    FTS5 ranks every row that fits, and a word that stands in each tenth of them tells little. The rarer words are
-    asked for once as a condition and once for the score; all others twice there, so that all count alike.
+    FTS5 ranks every row that fits and counts every row that holds a word, which takes as long as all the rest of a
+    search together. So the rarer words are asked for once as a condition and once for the score, all others
+    twice there, so that all count alike; and words that stand nearly everywhere are left out.
     """
+    held = known.held
     rarer: dict[str, int] = {}
     seen, rows = 0.0, sum(held.get(t, 0) for t in times) * share
     for token in sorted(times, key=lambda t: held.get(t, 0)):
@@ -168,9 +211,10 @@ def _telling(times: Mapping[str, int], held: Mapping[str, int], limit: int, shar
             break
         rarer[token] = times[token]
         seen += held.get(token, 0) * share
-    if len(rarer) == len(times):
-        return _any(times)
-    scored = {t: 2 * n - 1 if t in rarer else 2 * n for t, n in times.items()}
+    telling = {t: n for t, n in times.items() if t in rarer or held.get(t, 0) < _EVERYWHERE * known.total}
+    if len(rarer) == len(telling):
+        return _any(rarer)
+    scored = {t: 2 * n - 1 if t in rarer else 2 * n for t, n in telling.items()}
     return f"({_any(dict.fromkeys(rarer, 1))}) AND ({_any(scored)})"
 
 
