@@ -16,6 +16,7 @@ from coach_core.search import words
 
 _DIGITS = re.compile(r"\d+(?:[.,'’\u00a0\u202f]\d{3})+(?!\d)|\d+(?:[.,]\d+)?")
 _WORD = re.compile(r"\d+(?:[.,'’\u00a0\u202f]\d{3})+(?!\d)|\d+(?:[.,]\d+)?|[^\W\d_]+|[%€$£]")
+_OTHER_DIGIT = re.compile(r"(?![0-9])\d")
 _HAN = re.compile("[零一二两三四五六七八九十百千万]+")
 _HAN_DIGIT = {c: n for n, c in enumerate("零一二三四五六七八九")} | {"两": 2}
 _HAN_UNIT = {"十": 10, "百": 100, "千": 1000, "万": 10000}
@@ -103,7 +104,7 @@ def _found(text: str) -> Iterator[tuple[float, str, str]]:
     for at, token in enumerate(tokens):
         word = token.group()
         unit = next((t.group() for t in tokens[at + 1 : at + 2] if t.start() - token.end() <= 1), "")
-        unit = unit if unit and not unit[0].isdigit() and words.tokenise(unit, "en") else ""
+        unit = unit if unit and not unit[0].isdigit() and _counted(unit) else ""
         if word[0].isdigit():
             yield _value(word), word, unit
         elif (value := _VALUES.get(_folded(word))) is not None and _folded(word) not in _IGNORED:
@@ -112,13 +113,22 @@ def _found(text: str) -> Iterator[tuple[float, str, str]]:
             yield from ((n, run, "") for run in _HAN.findall(word) if (n := _han(run)) is not None)
 
 
+@lru_cache(maxsize=16384)
+def _counted(word: str) -> bool:
+    """Whether a word may be what a number counts: "to" and "of" are not."""
+    return bool(words.tokenise(word, "en"))
+
+
 def _plain(text: str) -> str:
     """Digits of any script as 0-9; list numbers at the head of a line gone."""
-    text = "".join(str(unicodedata.digit(c)) if c.isdigit() and not c.isascii() else c for c in text)
+    text = _OTHER_DIGIT.sub(lambda m: str(unicodedata.digit(m.group())), text)
     return re.sub(r"(?m)^\s*\(?\d{1,2}[.)]\s+", "", text)
 
 
+@lru_cache(maxsize=16384)
 def _folded(word: str) -> str:
+    if word.isascii():
+        return word.casefold()
     return "".join(c for c in unicodedata.normalize("NFD", word.casefold()) if not unicodedata.combining(c))
 
 
@@ -151,14 +161,19 @@ def _sums(there: tuple[tuple[float, str, str], ...]) -> set[float]:
     return out
 
 
+@lru_cache(maxsize=16384)
+def _stem(word: str) -> str:
+    return words.tokenise(word, "en") or word
+
+
 @lru_cache(maxsize=512)
 def _of_same(unit: str, passage: str) -> frozenset[float]:
     """The numbers that the passage tells of `unit`: those up to four words before it."""
-    stem = words.tokenise(unit, "en") or unit
+    stem = _stem(unit)
     tokens = [t.group() for t in _WORD.finditer(_plain(passage))]
     out: set[float] = set()
     for at, token in enumerate(tokens):
-        if (words.tokenise(token, "en") or token) == stem:
+        if _stem(token) == stem:
             before = tokens[max(0, at - 5) : at]
             out |= {_value(w) for w in before if w[0].isdigit()}
             out |= {v for w in before if (v := _VALUES.get(_folded(w))) is not None}

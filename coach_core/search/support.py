@@ -186,6 +186,7 @@ def _foreign(sentence: str, passage: str, of_sentence: str, of_passage: str) -> 
     return _share(ours, theirs) < 0.5
 
 
+@lru_cache(maxsize=1024)
 def _letters(text: str) -> str:
     return _NOT_LETTERS.sub("", text.casefold())
 
