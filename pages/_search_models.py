@@ -38,7 +38,7 @@ PLACES = {"embedder": "https://host/v1/embeddings", "reranker": "https://host/v1
 MODELS = {"embedder": "text-embedding-3-small", "reranker": "jina-reranker-v2-base-multilingual"}
 
 
-@st.dialog("Choose a model of search", icon=":material/travel_explore:", width="large", on_dismiss=_dialog.forget)
+@st.dialog("Choose a model of search", icon=":material/travel_explore:", width="medium", on_dismiss=_dialog.forget)
 def choose(coach: Coach, actor: Actor, name: str, own: str, value: str, says: str) -> None:
     st.markdown(ABOUT[name])
     kind, where, model, more = _taken_apart(own)
