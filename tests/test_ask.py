@@ -156,3 +156,16 @@ def test_sources_of_the_web_are_listed_with_their_address(ask: Run, api: FakeApi
     api.replies[:] = [Reply([*pieces[:2], event.encode(), *pieces[2:]])]
     code, out, _ = ask("--persona", "general", "How do I sleep?")
     assert code == 0 and "Sleep. [1]" in out and "[1] Sleep, https://health.example/sleep" in out
+
+
+def test_a_sentence_that_goes_beyond_its_source_is_told(ask: Run, api: FakeApi, tmp_path: Path) -> None:
+    note = tmp_path / "keepers.txt"
+    note.write_text("The lantern of Quillmoor is lit an hour before dusk by the eldest of the keepers.")
+    api.replies[:] = [responses("The lantern is lit an hour before dusk [1]. It takes 40 litres of oil [1].")]
+    asked = ("--persona", "general", "--file", str(note), "When is the lantern of Quillmoor lit?")
+    code, out, _ = ask(*asked)
+    assert code == 0 and "[1] This sentence may go beyond what the passage says" in out
+    assert "the passage does not mention 40 litres" in out and out.count("may go beyond") == 1
+    api.replies[:] = [responses("The lantern is lit an hour before dusk [1].")]
+    code, out, _ = ask("--json", *asked)
+    assert code == 0 and lines(out)[-1]["verdicts"] == {"1": "holds"}
