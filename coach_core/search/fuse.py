@@ -81,7 +81,7 @@ def _idf(holding: int, of: int) -> float:
 
 
 def together(models: Sequence[Mapping[int, float]], weights: Sequence[float] = ()) -> dict[int, float]:
-    """One likeness out of those of several models, each in its own units of spread, by their weights (equal unless told).
+    """One likeness out of those of several models, each in its own units of spread, by their weights (equal if untold).
 
     A row that some model does not know (yet) has the mean of the others.
     """
