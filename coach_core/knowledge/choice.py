@@ -41,13 +41,13 @@ class Choice:
             lazy.ready(wait if there else 0.0)
         return there
 
-    def open_sides(self, language: str, wait: float) -> list[finder.Side]:
-        """Of the models that are open and speak `language`."""
+    def open_sides(self, languages: Sequence[str], wait: float) -> list[finder.Side]:
+        """Of the models that are open and speak one of `languages`."""
         out: list[finder.Side] = []
         for lazy, _ in self.parts:
             embedder = lazy.ready(wait)
             side = self.sides.get(embedder.name) if embedder is not None else None
-            if side is not None and side.speaks(language):
+            if side is not None and any(side.speaks(language) for language in languages):
                 out.append(side)
         return out
 

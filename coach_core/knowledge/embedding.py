@@ -20,12 +20,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 from coach_core.errors import BadSetting, CoachError
 from coach_core.knowledge import chunk
 from coach_core.knowledge.choice import Choice, Factory
-from coach_core.search import e5, english, finder, meaning, words
+from coach_core.search import e5, english, finder, hubs, meaning, words
+from coach_core.search import gloss as glosses
+from coach_core.search.gloss import Gloss
 from coach_core.search.index import packed
 from coach_core.store import Database, chunks, collections, leases, serving
 from coach_core.store.serving import Serving
@@ -37,6 +40,7 @@ _EMBED_AT_ONCE = 64
 _OPENING = 30.0  # seconds that embedding waits for the model before
 _LOOK_EVERY = 20  # batches, whether the new model may serve already
 _REMEMBERED = 2000
+_GLOSSED = 2.0  # what a model that reads the gloss counts beside one that reads the question, where all words are known
 Open = Callable[[str], meaning.Embedder]
 Progress = Callable[[int, int], None]
 
@@ -162,10 +166,16 @@ class Embedding:
 
     # asking
 
-    def asked(self, text: str, wait: float = 0.0) -> list[finder.Asked]:
-        """The question to each model that is open and speaks its language; those behind an address in time or not."""
+    def asked(self, text: str, wait: float = 0.0, gloss: Gloss | None = None) -> list[finder.Asked]:
+        """The question to each model that is open and speaks its language; those behind an address in time or not.
+
+        A model that does not is asked by the question's `gloss`.
+        """
         self._look()
-        sides = self._answering().open_sides(words.language_of(text), wait)
+        language = words.language_of(text)
+        sides = self._answering().open_sides([language, *([glosses.INTO] if gloss else [])], wait)
+        abroad = [side for side in sides if not side.speaks(language)]
+        sides = [side for side in sides if side.speaks(language)]
         patience = max(wait, self._patience)
         *others, last = sides or [None]
         asked = [(side, self._pool.submit(_query, side.embedder, text)) for side in others if side is not None]
@@ -173,7 +183,11 @@ class Embedding:
             remote = getattr(last.embedder, "remote", False)
             asked.append((last, self._pool.submit(_query, last.embedder, text) if remote else _here(last, text)))
         vectors = [(side, _in_time(future, side, patience)) for side, future in asked]
-        return [finder.Asked(side, vector) for side, vector in vectors if vector is not None]
+        asked_of = [finder.Asked(side, vector) for side, vector in vectors if vector is not None]
+        for side in abroad:
+            if gloss is not None and (vector := _glossed(side.embedder, gloss)) is not None:
+                asked_of.append(finder.Asked(side, vector, _GLOSSED * gloss.known))
+        return asked_of
 
     def score(self, question: str, texts: Sequence[str]) -> list[float]:
         """How near each of `texts` is to `question` (cosines); [] where there is no embedder."""
@@ -445,6 +459,12 @@ def _query(embedder: meaning.Embedder, text: str) -> Any:
     except CoachError as error:
         log.warning("the question could not be embedded: %s", error.sentence)
         return None
+
+
+def _glossed(embedder: meaning.Embedder, gloss: Gloss) -> Any:
+    """One vector of all wordings of the gloss."""
+    vectors = [v for wording in gloss.wordings if (v := _query(embedder, wording)) is not None]
+    return hubs.unit(np.sum(vectors, axis=0)[None])[0] if vectors else None
 
 
 def _here(side: finder.Side, text: str) -> Future[Any]:
