@@ -24,6 +24,19 @@ _MARK = re.compile(r"\s?\[\d{1,2}\](?!\()")
 _pool = ThreadPoolExecutor(max_workers=32, thread_name_prefix="context")
 
 
+def _nothing() -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a source tells the model, with what the person is told of it; `used` is called when it goes along."""
+
+    text: str
+    notice: str = ""
+    used: Callable[[], None] = _nothing
+
+
 @dataclass(frozen=True, slots=True)
 class Gathered:
     """`values` of the sources that answered in time, `notices` (source, sentence) for the others,

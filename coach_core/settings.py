@@ -142,6 +142,13 @@ class Settings(BaseSettings):
         description="Their length at most, together, in tokens.",
     )
     memories: int = Field(5, ge=0, le=100, description="Memories looked up for a question.")
+    memory_tokens: int = Field(600, ge=0, le=100_000, description="Their length at most, in tokens.")
+    memory_mode: Literal["review", "automatic", "off"] = Field(
+        "review", description="How memories of one's own threads come to be; each client has a choice of their own."
+    )
+    memory_extraction: Literal["rules", "model"] = Field(
+        "rules", description="How facts are read: by rules, or by the thread's model too, after each answer."
+    )
     answer_tokens: int = Field(2000, ge=1, le=1_000_000, description="The longest answer, in tokens.")
     temperature: float = Field(0.7, ge=0, le=2, description="How freely a model words things, where it takes one.")
     first_token_timeout: Seconds = Field(25.0, description="Seconds to wait for an answer's first word.")
@@ -288,11 +295,13 @@ class Settings(BaseSettings):
         return any(len(key) >= 8 and key in text for key in known)
 
     def shown(self, name: str) -> str:
-        """The value as a person may see it: secrets are "set" or "missing"."""
+        """The value as a person may see it: secrets are "set" or "missing", those that few need "none"."""
         if name == "database_url":
             return self.database_url if self.database_url.startswith("sqlite") else "set"
         value = getattr(self, name)
-        return ("set" if value else "missing") if name in SECRETS else str(value)
+        if name in SECRETS:
+            return "set" if value else "missing" if name == "openai_api_key" else "none"
+        return str(value)
 
     def view(self) -> list[tuple[str, str, str]]:
         """(name, value or "set"/"missing", where from) of every setting, in order."""

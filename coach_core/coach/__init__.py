@@ -18,6 +18,7 @@ from coach_core import access, prices
 from coach_core.backends import Endpoint
 from coach_core.coach import searching, seed
 from coach_core.coach.asking import Asking, Limits
+from coach_core.coach.clients import Clients
 from coach_core.coach.conversations import Conversations
 from coach_core.coach.endpoints import Endpoints, rows_of
 from coach_core.coach.hosted import EVERY, Hosted
@@ -25,9 +26,12 @@ from coach_core.coach.hosted_copies import HostedCopies
 from coach_core.coach.library import Library
 from coach_core.coach.looking_back import EVERY as LOOK_BACK
 from coach_core.coach.looking_back import LookingBack
+from coach_core.coach.memories import Memories
 from coach_core.coach.operations import Operations
 from coach_core.coach.parts import BackendParts
 from coach_core.coach.pictures import Pictures
+from coach_core.coach.remembering import EVERY as REMEMBER
+from coach_core.coach.remembering import Remembering, Ways
 from coach_core.coach.searching import Searching
 from coach_core.coach.shelves import KEEP_DELETED, Shelves
 from coach_core.errors import BadSetting
@@ -35,7 +39,9 @@ from coach_core.jobs import Jobs
 from coach_core.knowledge import Knowledge
 from coach_core.knowledge.attached import Attached
 from coach_core.knowledge.uploads import Uploads
+from coach_core.memory.recalling import Recaller
 from coach_core.runner import Runner
+from coach_core.search.meaning import Embedder
 from coach_core.search.rerank import Reranking
 from coach_core.settings import Settings
 from coach_core.store import Database, settings_table, turns, users
@@ -47,7 +53,9 @@ _DIGEST = re.compile(r"(?<=/)[0-9a-f]{40}(?=/|$)")
 _LOOK_AGAIN = 5.0  # seconds until what was replaced is looked at once more
 
 
-class Coach(Shelves, Conversations, Library, Operations, Endpoints, Searching, Pictures, HostedCopies):
+class Coach(
+    Shelves, Conversations, Clients, Memories, Library, Operations, Endpoints, Searching, Pictures, HostedCopies
+):
     """Made by `from_settings`; `close` lets go of everything it holds."""
 
     def __init__(self, settings: Settings, db: Database, *, background: bool = True) -> None:
@@ -74,11 +82,15 @@ class Coach(Shelves, Conversations, Library, Operations, Endpoints, Searching, P
         self._looking = LookingBack(db, self.knowledge, lambda: self.settings.unanswered_days)
         find = self._find, self._attached.find
         after, score = self._looking.after, self.knowledge.score
+        recaller = Recaller(db, self.knowledge.embedding.asked)
+        self._remembering = Remembering(db, recaller, self._ways, current, self._embedders)
+        note = self._reranking.note
         self._asking = Asking(
-            db, self.runner, current, self._limits, *find, self._hosted, after, score, self._reranking.note
+            db, self.runner, current, self._limits, *find, self._hosted, after, score, note, self._remembering
         )
         self.jobs = Jobs(db, self.knowledge)
         self.jobs.also("hosted", EVERY, self._hosted.run)
+        self.jobs.also("memories", REMEMBER, self._remembering.embed)
         self.jobs.also("questions", LOOK_BACK, self._looking.run)
         self.jobs.clears("deleted for good", lambda: self.knowledge.purge(now() - KEEP_DELETED))
         self.jobs.clears("old questions", lambda: self._looking.forget_old(self.settings.unanswered_days, now()))
@@ -133,6 +145,14 @@ class Coach(Shelves, Conversations, Library, Operations, Endpoints, Searching, P
         if name == "embedder":
             self.knowledge.embedding.refresh()
             self.jobs.wake()
+
+    def _ways(self) -> Ways:
+        s = self.settings
+        return Ways(s.memories, s.memory_tokens, s.memory_mode, s.memory_extraction)
+
+    def _embedders(self) -> list[Embedder]:
+        """Those that are open now."""
+        return [side.embedder for side in self.knowledge.embedding.sides.values()]
 
     def _limits(self) -> Limits:
         s = self.settings

@@ -34,6 +34,7 @@ from coach_core.types import (
     Passage,
     Persona,
     PersonaDraft,
+    RecallKind,
     Thread,
     TurnRecord,
 )
@@ -72,6 +73,20 @@ class Hosted(Protocol):
     def unsearched(self, stores: Sequence[str]) -> None:
         """A search in these stores failed, or found nothing."""
         ...
+
+
+class Memory(Protocol):
+    """What is remembered of the person that a thread is about; coach/remembering.py."""
+
+    def profile(self, actor: Actor, thread: Thread) -> str: ...
+
+    def sources(
+        self, actor: Actor, thread: Thread, turn_id: UUID, text: str, told: Sequence[Message]
+    ) -> dict[str, Callable[[], Any]]: ...
+
+    def tool(self, actor: Actor, thread: Thread, query: str, kind: str) -> Any: ...
+
+    def after(self, actor: Actor, thread: Thread, record: TurnRecord, *, answered: bool, again: bool) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +143,7 @@ class Asking:
         after: Callable[[Ended], None] | None = None,
         score: hold.Score | None = None,
         note: Callable[[], str] = str,
+        memory: Memory | None = None,
     ) -> None:
         self._db = db
         self._runner = runner
@@ -139,6 +155,7 @@ class Asking:
         self._after = after
         self._score = score
         self._note = note  # what there is to say of the search, once
+        self._memory = memory
 
     def ask(self, actor: Actor, thread_id: UUID, ask: Ask) -> TurnRecord:
         """Write the question down and start its turn. With a `key` seen before: that turn, not started again."""
@@ -215,7 +232,7 @@ class Asking:
     def _turn(self, asked: _Asked) -> Turn:
         persona, limits, ask = asked.persona, asked.limits, asked.ask
         question, before = self._branch(asked)
-        tools = self._tools(persona.draft)
+        tools = self._tools(persona.draft, asked)
         exchange, resume_from = _gone_before(ask.resume_of)
         call = None if ask.resume_of else self._called(question.text, tools)
         question = _as_asked(question, call, tools)
@@ -224,7 +241,7 @@ class Asking:
         )
         request = Request(
             question=question,
-            instructions=personas.instructions(persona.draft, as_data=ask.schema is not None),
+            instructions=self._instructions(asked),
             history=history,
             exchange=exchange,
             schema=ask.schema,
@@ -239,8 +256,8 @@ class Asking:
             id=asked.record.id,
             request=request,
             choices=choices,
-            sources=self._sources(persona, question, history, limits),
-            hosted_instructions=personas.instructions(persona.draft, as_data=ask.schema is not None, hosted=True),
+            sources=self._sources(asked, question, history),
+            hosted_instructions=self._instructions(asked, hosted=True),
             tools=tools,
             calls=[Event("tool_call", call_id=call_id, name=call.name, arguments=call.arguments)] if call else (),
             deadline=limits.context_deadline,
@@ -252,6 +269,12 @@ class Asking:
             asked=asked.requests.append,
         )
 
+    def _instructions(self, asked: _Asked, *, hosted: bool = False) -> str:
+        """The persona's, then who the thread is about: what stays the same from turn to turn."""
+        own = personas.instructions(asked.persona.draft, as_data=asked.ask.schema is not None, hosted=hosted)
+        about = self._memory.profile(asked.actor, asked.thread) if self._memory is not None else ""
+        return "\n\n".join(t for t in (own, about) if t)
+
     def _verified(self, asked: _Asked, text: str, sources: Sequence[Citation]) -> Sequence[Citation]:
         """The sources with what the check of the answer's sentences found; what the person said needs no source."""
         said = [m.text for r in asked.requests[-1:] for m in (*r.history, r.question) if m.speaker == "user"]
@@ -259,6 +282,10 @@ class Asking:
 
     def _ended(self, asked: _Asked, end: Event, made: Sequence[Citation]) -> None:
         """An answer of a person's own, whole or cut off by its length, is looked back at."""
+        if self._memory is not None and asked.record.arm not in {"shadow", "compare"}:
+            answered = end.kind == "done" and end.status in {"completed", "incomplete"}
+            again = asked.ask.question_id is not None or asked.ask.resume_of is not None
+            self._memory.after(asked.actor, asked.thread, asked.record, answered=answered, again=again)
         if self._after is None or not asked.requests or asked.record.arm in {"shadow", "compare"}:
             return
         request, draft = asked.requests[-1], asked.persona.draft
@@ -343,9 +370,8 @@ class Asking:
             },
         )
 
-    def _sources(
-        self, persona: Persona, question: Message, history: Sequence[Message], limits: Limits
-    ) -> dict[str, Callable[[], Any]]:
+    def _sources(self, asked: _Asked, question: Message, history: Sequence[Message]) -> dict[str, Callable[[], Any]]:
+        persona, limits = asked.persona, asked.limits
         text = context.search_text(question.text, history)
         attached = [p for m in (*history, question) for p in m.parts if p.kind == "file"]
         collections = persona.draft.collections
@@ -356,7 +382,11 @@ class Asking:
                 found += self._find(text, collections, limits.passages)
             return context.Noted(found, ("reranker", note)) if (note := self._note()) else found
 
-        return {"knowledge": knowledge} if attached or (collections and limits.passages) else {}
+        sources = {"knowledge": knowledge} if attached or (collections and limits.passages) else {}
+        if self._memory is not None:
+            told = (*history, question)
+            sources |= self._memory.sources(asked.actor, asked.thread, asked.record.id, text, told)
+        return sources
 
     # -- tools --------------------------------------------------------------------------------------
 
@@ -369,18 +399,24 @@ class Asking:
             tools.check(call.name, call.arguments)
         return call
 
-    def _tools(self, draft: PersonaDraft) -> Bound | None:
-        chosen = [replace(_TOOLS[name], run=self._bound(name, draft)) for name in draft.tools if name in _TOOLS]
+    def _tools(self, draft: PersonaDraft, asked: _Asked | None = None) -> Bound | None:
+        """The persona's tools, to be run within the turn `asked`; without one, to look at."""
+        chosen = [replace(_TOOLS[name], run=self._bound(name, draft, asked)) for name in draft.tools if name in _TOOLS]
         return Bound(chosen, ToolOutcome) if chosen else None
 
-    def _bound(self, name: str, draft: PersonaDraft) -> Callable[..., Any]:
+    def _bound(self, name: str, draft: PersonaDraft, asked: _Asked | None) -> Callable[..., Any]:
         """The tool's function with what it needs of the turn that calls it."""
 
         def search_documents(query: str) -> list[dict[str, Any]]:
             found = self._find(query, draft.collections, self._limits().passages)
             return [{"title": p.title, "section": p.section, "page": p.page, "text": p.text} for p in found]
 
-        return {"search_documents": search_documents}[name]
+        def recall(query: str, kind: RecallKind = "relevant") -> Any:
+            if self._memory is None or asked is None:
+                return {"memories": []}
+            return self._memory.tool(asked.actor, asked.thread, query, kind)
+
+        return {"search_documents": search_documents, "recall": recall}[name]
 
     def _cited(self, actor: Actor, answer: Message | None) -> tuple[Citation, ...]:
         return tuple(messages.citations(self._db, actor, [answer.id]).get(answer.id, ())) if answer else ()
@@ -397,7 +433,12 @@ def search_documents(query: str) -> Any:
     """Search the practice's documents for passages about something the given passages do not cover."""
 
 
-_TOOLS: Mapping[str, Tool] = {t.spec.name: t for t in (tool(search_documents),)}
+def recall(query: str, kind: RecallKind = "relevant") -> Any:
+    """Recall what is known of the person this conversation is about: facts and earlier remarks that bear on `query`,
+    or the newest, their goals, their challenges or their progress."""
+
+
+_TOOLS: Mapping[str, Tool] = {t.spec.name: t for t in (tool(search_documents), tool(recall))}
 #: The tools a persona may be given, by name.
 TOOL_NAMES = tuple(_TOOLS)
 

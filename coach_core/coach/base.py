@@ -21,6 +21,7 @@ from coach_core.types import Actor
 if TYPE_CHECKING:
     from coach_core.coach.hosted import Hosted
     from coach_core.coach.looking_back import LookingBack
+    from coach_core.coach.remembering import Remembering
 
 
 class Base:
@@ -38,6 +39,7 @@ class Base:
     _hosted: Hosted
     _reranking: Reranking
     _looking: LookingBack
+    _remembering: Remembering
 
     def _holds_key(self, text: str) -> bool:
         """Whether a key of this app stands in `text`, or what looks like one."""

@@ -11,7 +11,7 @@ from coach_core.coach import export
 from coach_core.coach.asking import Ask
 from coach_core.coach.base import Base
 from coach_core.errors import EmptyMessage, FileNotFound, MessageTooLong, TurnRunning
-from coach_core.store import files, messages, threads, turns
+from coach_core.store import clients, files, messages, threads, turns
 from coach_core.store import personas as persona_rows
 from coach_core.tools import slash
 from coach_core.types import (
@@ -30,10 +30,23 @@ from coach_core.types import (
 
 
 class Conversations(Base):
-    def new_thread(self, actor: Actor, persona_id: UUID, *, title: str = "", backend: str | None = None) -> Thread:
+    def new_thread(
+        self,
+        actor: Actor,
+        persona_id: UUID,
+        *,
+        title: str = "",
+        backend: str | None = None,
+        client_id: UUID | None = None,
+    ) -> Thread:
+        """A new, empty thread, about one of the actor's clients when `client_id` is given."""
         access.require(actor, "chat")
         persona_rows.get(self._db, persona_id)
-        return threads.create(self._db, actor, persona_id, title=clean_text(title), backend=backend)
+        if client_id is not None and actor.role != "client":
+            access.require(actor, "clients")
+            clients.get(self._db, actor, client_id)
+        title = clean_text(title)
+        return threads.create(self._db, actor, persona_id, title=title, backend=backend, client_id=client_id)
 
     def thread(self, actor: Actor, thread_id: UUID) -> Thread:
         access.require(actor, "threads")

@@ -94,7 +94,8 @@ def find(
     pool = dict.fromkeys((*said, *more))
     for asked in ask() if by != "words" and (versions is None or versions) else ():
         index = asked.side.index
-        index.refresh(connection, within)
+        if not index.refresh(connection, within):
+            continue
         apart = asked.side.apart(asked.vector, within)
         pool |= dict.fromkeys(index.search(apart, within, CANDIDATES, versions))
         sides.append((asked, apart))

@@ -111,6 +111,13 @@ def record_feedback(connection: Connection, message_id: UUID, before: int, after
         _add(connection, turn, change, {}, {}, {}, {})
 
 
+def record_counts(connection: Connection, turn_id: UUID, counts: Mapping[str, int]) -> None:
+    """Count what is known of a turn only after it ended, where that turn was counted."""
+    turn = connection.execute(sa.select(_TURNS).where(_TURNS.c.id == turn_id)).first()
+    if turn is not None and turn.ended_at is not None and any(counts.values()):
+        _add(connection, turn, {}, {}, {}, counts, {})
+
+
 def read(db: Database, since: datetime, until: datetime, step: str, filters: Filters | None = None) -> list[MetricSums]:
     """The rows of the buckets that begin in [since, until), oldest first; several a bucket and backend."""
     filters = filters or Filters()

@@ -95,6 +95,14 @@ def recent(db: Database, actor: Actor, limit: int = 12) -> list[Thread]:
         return [_thread(row) for row in connection.execute(query)]
 
 
+def about(db: Database, actor: Actor, client_id: UUID) -> list[Thread]:
+    """The threads about a client, archived ones too, newest first."""
+    which = (visible(actor), THREADS.c.client_id == client_id, THREADS.c.deleted_at.is_(None))
+    query = sa.select(*_COLUMNS).where(*which).order_by(THREADS.c.updated_at.desc())
+    with db.read() as connection:
+        return [_thread(row) for row in connection.execute(query)]
+
+
 def update(
     db: Database,
     actor: Actor,
@@ -104,9 +112,11 @@ def update(
     backend: str | None = _KEEP,
     persona_id: UUID = _KEEP,
     head_id: UUID | None = _KEEP,
+    client_id: UUID | None = _KEEP,
 ) -> Thread:
     """Change what is given. None of these moves the thread up in the list."""
     given: dict[str, Any] = {"title": title, "backend": backend, "persona_id": persona_id, "head_id": head_id}
+    given["client_id"] = client_id
     values = {name: value for name, value in given.items() if value is not _KEEP}
     if "title" in values:
         values["title"] = short_title(title)

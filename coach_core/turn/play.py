@@ -24,7 +24,9 @@ from coach_core.errors import (
     TimedOut,
     told_after,
 )
-from coach_core.tools import slash
+from coach_core.guard import Leaked
+from coach_core.tools import slash, unfit
+from coach_core.turn import guarded
 from coach_core.turn.cite import Citer
 from coach_core.turn.exchange import exchange
 from coach_core.types import Event, Passage, Usage
@@ -133,7 +135,12 @@ class Play:
         self._clock.parts.update({f"context_{name}": ms for name, ms in gathered.milliseconds.items()})
         for source, text in gathered.notices:
             yield Event("notice", source=source, text=text)
-        self._memory = gathered.values.get("memory") or self._memory
+        memory = gathered.values.get("memory")
+        if isinstance(memory, context.Told):
+            memory.used()
+            yield Event("notice", source="memory", text=memory.notice)
+            memory = memory.text
+        self._memory = memory or self._memory
         if _KNOWLEDGE in names:
             self._passages = tuple(gathered.values.get(_KNOWLEDGE) or ())
             if self._passages:
@@ -210,6 +217,29 @@ class Play:
         return None, ""
 
     def _answer(self, choice: Choice, request: Request) -> Iterator[Event]:
+        """What one backend says; asked once more where that was not for a person to read, then left at a sentence."""
+        self._usage = Usage()
+        wrote = self._wrote
+        for again in (False, True):
+            try:
+                yield from self._played(choice, request)
+                return
+            except Leaked as leak:
+                log.info("turn %s: the guard took back an answer (%s)", self._turn.id, leak.kind)
+                self._usage += guarded.spent(request, leak.text)
+                if self._said:
+                    yield Event("retract", text="This was not meant for reading; a new answer comes.")
+                self._said, self._wrote = False, wrote
+                yield guarded.notice(leak, failed=again)
+                if self._cancel.is_set():
+                    yield Event("done", status="cancelled", usage=self._usage, finish_reason="cancelled")
+                    return
+                request = guarded.in_words(request, leak)
+        self._wrote = self._said = True
+        yield Event("text", text=guarded.sentence(request))
+        yield Event("done", status="completed", usage=self._usage, finish_reason="guard", retries=self._retries)
+
+    def _played(self, choice: Choice, request: Request) -> Iterator[Event]:
         """All rounds with one backend, ending in `done`."""
         turn, tools = self._turn, self._turn.tools
         so_far = turn.so_far or request.resume_from
@@ -217,7 +247,6 @@ class Play:
         cites = Citer(request.passages, so_far, turn.cited, resolve=choice.resolve, verbatim=verbatim)
         request = replace(request, resume_from=cites.as_prompted(request.resume_from))
         until = time.monotonic() + request.total_timeout
-        self._usage = Usage()
         while True:
             last = self._rounds >= turn.tool_rounds
             asked = replace(
@@ -251,7 +280,7 @@ class Play:
         self._clock.mark("upstream")
         until = time.monotonic() + asked.total_timeout
         done: Event | None = None
-        for event in choice.backend.stream(asked, self._cancel):
+        for event in guarded.watched(choice.backend.stream(asked, self._cancel), guarded.guard_for(asked)):
             if time.monotonic() > until + _GRACE and not event.terminal:
                 raise _too_slow()
             if event.kind == "text":
@@ -312,6 +341,9 @@ class Play:
                 Event("tool_result", call_id=call.call_id, name=call.name, text=outcome.text, error=outcome.error)
             )
             yield results[-1]
+            if unfit(outcome.error):
+                text = f"The model called {call.name} in a way that cannot be run; it was told so."
+                yield Event("notice", source="tools", text=text, arguments={"counts": {"tool_arguments_wrong": 1}})
         return results
 
 
