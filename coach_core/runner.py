@@ -258,7 +258,7 @@ class Runner:
             text=live.text,
             events=[*unsaved, end],
             citations=cited,
-            counts=counts(cited),
+            counts=counts(cited, len(live.began)),
             usage=usage,
             cost=cost,
             timing={k: round(v, 3) for k, v in timing.items()},

@@ -71,9 +71,12 @@ def checked(
     return [_with_verdict(c, [m for m in found if m.number == c.number]) for c in citations]
 
 
-def counts(citations: Sequence[Citation]) -> dict[str, int]:
-    """What goes into the numbers of a turn: how many marks were checked, and how many do not hold."""
-    marks = [m for c in citations for m in c.checks or ()]
+def counts(citations: Sequence[Citation], since: int = 0) -> dict[str, int]:
+    """What goes into the numbers of a turn: how many marks were checked, and how many do not hold.
+
+    `since` is where an answer was gone on with: what stands before was counted with the turn that wrote it.
+    """
+    marks = [m for c in citations for m in c.checks or () if m[0] >= since]
     if not marks:
         return {}
     return {"citations_checked": len(marks), "citations_wrong": sum(not support.holds(m[2], m[3]) for m in marks)}

@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -111,3 +112,32 @@ def test_the_export_says_which_sentence_goes_beyond_its_passage(coach: Coach, me
     ) in said
     (cited,) = json.loads(coach.export(me, answer.thread_id, "json"))["messages"][-1]["citations"]
     assert cited["verdict"] == "fails" and [c[3] for c in cited["checks"]] == ["", "40 litres"]
+
+
+def test_an_answer_that_is_gone_on_with_is_checked_whole_and_counted_once(
+    make_coach: Callable[..., Coach], tmp_path: Path
+) -> None:
+    def script(*steps: Any) -> str:
+        path = tmp_path / f"{len(steps)}.json"
+        path.write_text(json.dumps({"steps": steps}))
+        return str(path)
+
+    half, rest = "The lantern is lit an hour before dusk [1]. ", "It takes 40 litres of oil [1]."
+    first = make_coach(backend="scripted", script=script(half, {"error": "rate_limited"}))
+    me = first.owner()
+    broken = answered(first, me, put(first, me, tmp_path, OLD))
+    assert (broken.text, broken.status) == (half, "failed")
+    assert [c.verdict for c in first.citations(me, [broken.id])[broken.id]] == ["holds"]
+    first.close()
+
+    second = make_coach(backend="scripted", script=script(half, rest, ""))
+    list(second.tail(me, second.resume(me, broken.id).id))
+    whole = second.messages(me, broken.thread_id)[-1]
+    assert whole.text == half + rest
+    (citation,) = second.citations(me, [whole.id])[whole.id]
+    before = second.citations(me, [broken.id])[broken.id][0]
+    assert replace(citation, verdict=before.verdict, checks=before.checks) == before, "the snapshot is the same"
+    assert citation.checks and [whole.text[a:b] for a, b, *_ in citation.checks] == [half.strip(), rest]
+    assert citation.verdict == "fails"
+    counted = second.metrics(me, since=timedelta(minutes=5)).total
+    assert counted.counts == {"citations_checked": 2, "citations_wrong": 1} and counted.held == 0.5

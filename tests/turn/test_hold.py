@@ -149,6 +149,10 @@ def test_verdicts_go_with_the_citations_and_are_counted() -> None:
         ("Tea counts as well [2].", ""),
     ]
     assert counts([first, second, third]) == {"citations_checked": 3, "citations_wrong": 1}
+    assert counts([first, second, third], since=len("Adults need seven to nine")) == {
+        "citations_checked": 2,
+        "citations_wrong": 1,
+    }
     assert Citation.from_dict(second.to_dict()) == second
 
 
