@@ -12,12 +12,14 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from coach_core import prices, tokens
+from coach_core.errors import CoachError
 from coach_core.knowledge import Knowledge
 from coach_core.store import Database, metrics, turns
 from coach_core.types import now
 
 log = logging.getLogger(__name__)
 LOOK_AGAIN = 5.0
+_OPENING = 120.0  # seconds that loading the vectors waits for the models
 KEEP_EVENTS = timedelta(days=1)
 
 
@@ -30,6 +32,7 @@ class Jobs:
         self._stop = threading.Event()
         self._work = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._hindered = ""
         self._clears: dict[str, Callable[[], int]] = {}
         self._loops: list[tuple[str, Callable[[], None]]] = [
             ("warm", self._warm),
@@ -88,12 +91,23 @@ class Jobs:
         self._guarded("opening the embedder", self._knowledge.warm)
         self._guarded("loading the tokeniser", lambda: tokens.count("warm"))
         self._guarded("loading the prices", lambda: prices.known("warm"))
+        self._guarded("loading the vectors", lambda: self._knowledge.load(_OPENING))
 
     def _embed(self) -> None:
         while not self._stop.is_set():
             self._work.clear()
-            self._guarded("embedding", lambda: self._knowledge.embed_pending(self._stop))
+            self._guarded("embedding", self._embed_some)
             self._work.wait(LOOK_AGAIN)  # also finds what other processes took in
+
+    def _embed_some(self) -> None:
+        """What hinders is told once, not every time it is tried."""
+        try:
+            self._knowledge.embed_pending(self._stop)
+            self._hindered = ""
+        except CoachError as error:
+            if error.sentence != self._hindered and not self._stop.is_set():
+                self._hindered = error.sentence
+                log.warning("embedding waits: %s", error.sentence)
 
     def _hourly(self) -> None:
         due = time.monotonic() + 60

@@ -47,6 +47,11 @@ class Lazy:
             self._done.wait(wait)
         return self._embedder
 
+    def forget(self) -> None:
+        """Open it anew when it is wanted next."""
+        with self._gate:
+            self._embedder = None
+
     def get(self) -> Embedder:
         """The embedder; waits as long as it takes and raises what hinders."""
         self._start()

@@ -93,6 +93,7 @@ class Refused(BadSetting):
         self.again = status in _AGAIN or status == 0
         self.too_much = too_much  # at once; less may do
         self.late = late
+        self.other_size = False  # another model answers there now
 
 
 class Line:
@@ -300,7 +301,9 @@ class RemoteEmbedder:
         wanted = self.dim or self._asked_dimensions or len(rows[0])
         if any(len(row) != wanted for row in rows) or not wanted:
             told = f"{len(rows[0])} numbers a vector where {wanted} were expected"
-            raise Refused(f"{what} answers with {told}. Check the model and its dimensions.", 1)
+            error = Refused(f"{what} answers with {told}. Check the model and its dimensions.", 1)
+            error.other_size = bool(self.dim)
+            raise error
         vectors = np.zeros((len(texts), wanted), np.float32)
         vectors[places] = rows
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)

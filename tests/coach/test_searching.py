@@ -123,6 +123,22 @@ def test_a_key_goes_only_to_an_address_that_stands_beside_it(
     assert ("embedder_key", "set", "environment") in again.settings_view(again.owner())
 
 
+def test_another_model_under_the_same_name_is_another_model(make: Make, server: ModelServer) -> None:
+    coach = make()
+    me = coach.owner()
+    coach.change_setting(me, "embedder", f"{server.url}/v1#small")
+    home = coach.create_collection(me, "Health")
+    coach.embed_now(me)
+    server.dim = 12
+    coach.ingest(me, home.id, "talks.md", _file(coach, TALKS))
+    with pytest.raises(BadSetting, match="12 numbers a vector where 8 were expected"):
+        coach.embed_now(me)
+    coach.embed_now(me)
+    state = coach.embedding_state(me)
+    assert (state.done, state.model) == (state.total, f"small@{server.url[7:]}/12")
+    assert coach.search(me, "budget", collections=[home.id])[0].rank_meaning
+
+
 @pytest.mark.parametrize(
     ("name", "value", "error"),
     [
