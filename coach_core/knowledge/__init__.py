@@ -63,6 +63,12 @@ class Knowledge:
         """Begin to open the embedder; whether it is there within `wait` seconds."""
         return self.embedding.warm(wait)
 
+    def load(self, wait: float = 0.0) -> None:
+        """Take the vectors into memory, once the models are open; searches go by words alone meanwhile."""
+        if self.warm(wait):
+            for side in self.embedding.sides.values():
+                side.index.warm(self._db)
+
     def close(self) -> None:
         self.extractor.close()
         self.pages.close()

@@ -36,8 +36,12 @@ class Index:
         self.dim = dim
         self._held: dict[UUID, _Held] = {}
         self._gate = threading.Lock()
+        self._warming = False
 
-    def refresh(self, connection: Connection, ids: Sequence[UUID]) -> None:
+    def refresh(self, connection: Connection, ids: Sequence[UUID]) -> bool:
+        """Take up what changed; False while all is being loaded, which no search should wait for."""
+        if self._warming:
+            return False
         now = collections.generations(connection, ids)
         for collection_id in ids:
             if collection_id not in now:
@@ -49,16 +53,21 @@ class Index:
                 with held.gate:
                     while held.generation < now[collection_id]:
                         self._load(connection, collection_id, held, now[collection_id])
+        return True
 
     def warm(self, db: Database) -> None:
         """Load all there is, part by part, each part seen by a transaction of its own: at the start of a process."""
-        with db.read() as connection:
-            everything = collections.all_ids(connection)
-        for collection_id in everything:
-            held = self._of(collection_id)
-            with held.gate:
-                while self._load_some(db, collection_id, held):
-                    pass
+        self._warming = True
+        try:
+            with db.read() as connection:
+                everything = collections.all_ids(connection)
+            for collection_id in everything:
+                held = self._of(collection_id)
+                with held.gate:
+                    while self._load_some(db, collection_id, held):
+                        pass
+        finally:
+            self._warming = False
 
     def forget(self) -> None:
         """Hold nothing; it is loaded again when it is asked for."""

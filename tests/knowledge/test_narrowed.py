@@ -14,7 +14,7 @@ from coach_core import tokens
 from coach_core.knowledge import Knowledge
 from coach_core.knowledge.portion import portion
 from coach_core.search import highlight
-from coach_core.store import Database, documents, matching
+from coach_core.store import Database, chunks, documents, matching
 from coach_core.types import Filter, Passage, clean_text, new_id, now
 
 ENGLISH = b"# Sleep\n\nA coach who sleeps for eight hours plans the week better than one who does not."
@@ -165,3 +165,17 @@ def test_searches_go_on_while_documents_are_replaced_and_deleted(knowledge: Know
     for thread in threads:
         thread.join()
     assert not faults
+
+
+def test_vectors_are_loaded_beforehand_part_by_part(
+    knowledge: Knowledge, shelf: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunks, "PART", 2)
+    (side,) = knowledge.embedding.sides.values()
+    before = [p.text for p in knowledge.find("coach week", [shelf])]
+    side.index.forget()
+    knowledge.load()
+    assert len(side.index.search(side.embedder.query("coach"), [shelf], 500)) > 2
+    assert [p.text for p in knowledge.find("coach week", [shelf])] == before
+    side.index._warming = True  # while it goes on, words answer
+    assert {p.rank_meaning for p in knowledge.find("coach week", [shelf])} == {None}
