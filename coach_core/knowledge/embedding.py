@@ -30,6 +30,7 @@ from coach_core.search import e5, english, finder, hubs, meaning, words
 from coach_core.search import gloss as glosses
 from coach_core.search.gloss import Gloss
 from coach_core.search.index import packed
+from coach_core.search.remote import Refused
 from coach_core.store import Database, chunks, collections, leases, serving
 from coach_core.store.serving import Serving
 from coach_core.types import Check, EmbeddingProgress, now
@@ -297,7 +298,12 @@ class Embedding:
             self._settle(choice)
             for lazy, languages in choice.parts:
                 if self._waits(lazy.get(), languages):
-                    self._embed(choice, lazy.get(), languages, stop, progress)
+                    try:
+                        self._embed(choice, lazy.get(), languages, stop, progress)
+                    except Refused as error:
+                        if error.other_size:  # the endpoint serves another model under the name: it is another one
+                            lazy.forget()
+                        raise
             if stop.is_set() or self._chosen is not choice:
                 return
             self._settle(choice)
