@@ -35,6 +35,7 @@ SAYS = {
 }
 KINDS = loaders.SAID
 FEW = 5  # files that have a line each
+LONG = 20  # pages or passages of a file that has a bar of its own among many
 PAGE = 10  # lines of those that wait or are in, and of those that failed
 ANEW = 5.0  # seconds after which the page counts anew while files come in
 WORKING: tuple[UploadStage, ...] = ("reading", "chunking", "embedding")
@@ -126,7 +127,7 @@ def progress(coach: Coach, actor: Actor, collection: UUID | None) -> None:
             _line(coach, actor, upload, step, writes)
     else:
         _together(coach, actor, collection, counts, writes)
-    if writes and (counts.total <= FEW or not counts.moving):
+    if writes and (counts.total <= FEW or not (counts.moving or counts.paused)):
         _clearing(coach, actor, collection, counts)
 
 
@@ -255,7 +256,7 @@ def _clearing(coach: Coach, actor: Actor, collection: UUID, counts: UploadCounts
     few = counts.total <= FEW
     with st.container(horizontal=True, gap="small"):
         if counts.ready > (1 if few else 0):
-            say = "Clear those that are in" if counts.failed or counts.paused or few else "Clear the list"
+            say = "Clear those that are in" if counts.failed or few else "Clear the list"
             stages: tuple[UploadStage, ...] = ("ready",)
             _button(say, "", "uploads_clear", coach.clear_uploads, (actor, collection, stages), kind="tertiary")
         if counts.failed > 1:
@@ -286,7 +287,7 @@ def _part(coach: Coach, actor: Actor, upload: UUID, step: IngestProgress, writes
             _ways(coach, actor, upload, step)
     if step.stage == "failed":
         st.markdown(f":red[{marks.plain(step.error)}]")
-    elif step.stage in WORKING and (bar or step.total):
+    elif step.stage in WORKING and (bar or step.total >= LONG):
         st.progress(min(1.0, step.done / step.total) if step.total else 0.0)
 
 
