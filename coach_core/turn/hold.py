@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from coach_core.search import support
@@ -18,7 +19,7 @@ from coach_core.turn.claims import Claim, claims, said
 from coach_core.types import Citation
 
 log = logging.getLogger(__name__)
-DEADLINE = 0.3  # seconds; what is not known by then stays unchecked
+DEADLINE = 0.3  # seconds; sentences that are not reached by then stay unchecked
 BEYOND = "This sentence may go beyond what the passage says"
 _CONTRIBUTES = 0.35  # support that one of several passages must lend to a sentence that they bear together
 _MOST = 80  # sentences of one answer that are checked
@@ -39,11 +40,13 @@ class Mark:
 
 def check(text: str, citations: Sequence[Citation], score: Score | None = None, given: str = "") -> list[Mark]:
     """Every mark of `text` that can be checked. `given` is what the person said, whose numbers need no source."""
+    return [mark for marks in _by_claim(text, citations, score, given) for mark in marks]
+
+
+def _by_claim(text: str, citations: Sequence[Citation], score: Score | None, given: str) -> Iterator[list[Mark]]:
     by_number = {c.number: c for c in citations}
-    out: list[Mark] = []
     for claim in claims(text, by_number)[:_MOST]:
-        out += _of_claim(claim, [by_number[n] for n in claim.numbers], score, given)
-    return out
+        yield _of_claim(claim, [by_number[n] for n in claim.numbers], score, given)
 
 
 def checked(
@@ -53,12 +56,16 @@ def checked(
     given: str = "",
     deadline: float = DEADLINE,
 ) -> list[Citation]:
-    """`citations` with their verdicts and checks, within `deadline` seconds; unchecked where that is too short."""
-    found: list[Mark] = []
+    """`citations` with their verdicts and checks; sentences that are not reached in `deadline` seconds have none."""
+    done: list[list[Mark]] = []
+    until = time.monotonic() + deadline
 
     def work() -> None:
         try:
-            found.extend(check(text, citations, score, given))
+            for marks in _by_claim(text, citations, score, given):
+                done.append(marks)
+                if time.monotonic() > until:
+                    return
         except Exception:  # an answer is worth more than the check of it
             log.exception("citations could not be checked")
 
@@ -66,8 +73,8 @@ def checked(
     worker.start()
     worker.join(deadline)
     if worker.is_alive():
-        log.info("checking citations took longer than %.1f s; they stay unchecked", deadline)
-        found = []
+        log.info("checking citations took longer than %.1f s; the rest stay unchecked", deadline)
+    found = [mark for marks in tuple(done) for mark in marks]
     return [_with_verdict(c, [m for m in found if m.number == c.number]) for c in citations]
 
 
