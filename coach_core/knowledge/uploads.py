@@ -236,7 +236,7 @@ class Uploads:
         path = self._home / upload.path
         tell = _Tell(self._db, upload, self._stop)
         try:
-            if not path.exists():
+            if not path.exists() or path.stat().st_size != upload.size:  # a power cut may have cut it
                 raise FileError(_VANISHED)
             document = self._take(upload, path, tell)
         except Withdrawn:
