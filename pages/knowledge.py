@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from coach_core.coach import Coach
 
 LOOK = 1.0  # seconds between two looks while something is on its way
+LOOK_AT_MANY, MANY = 5.0, 300  # the same where a look draws so many documents
 CREATE = ("knowledge", "create")
 COLLECTIONS, QUESTIONS, READERS = VIEWS = ("Collections", "Questions that found nothing", "Who reads what")
 TABS = ["Documents", "Try a search", "Use", "Hosted copies"]
@@ -105,7 +106,8 @@ def _collection(coach: Coach, actor: Actor, collection: Collection, writes: bool
                 into = partial(_id_of, collection)
                 most = widgets.size(coach.largest_upload())
                 _uploads.drop(f"Add documents ({_uploads.KINDS}; at most {most} each)", f"add_{collection.id}", into)
-            look = LOOK if _uploads.busy(coach, actor, collection.id) else None
+            pause = LOOK if collection.documents < MANY else LOOK_AT_MANY
+            look = pause if _uploads.busy(coach, actor, collection.id) else None
             st.fragment(_documents, run_every=look, key="documents")(collection, writes)
     if attempt.open:
         with attempt:

@@ -107,14 +107,18 @@ class ChunkRow(SQLModel, table=True):
 
 class VectorRow(SQLModel, table=True):
     """The float16 vector of a chunk by one model. `generation` is its collection's when it was written,
-    so that a process that knows an older one loads only what is newer."""
+    so that a process that knows an older one loads only what is newer. How many vectors a version has is
+    counted in an index alone: the rows are long."""
 
     __tablename__ = "vectors"
-    __table_args__ = (Index("ix_vectors_fresh", "collection_id", "model", "generation"),)
+    __table_args__ = (
+        Index("ix_vectors_fresh", "collection_id", "model", "generation"),
+        Index("ix_vectors_of_version", "version_id", "model"),
+    )
 
     chunk_number: int = Field(primary_key=True, sa_type=_Number, sa_column_kwargs={"autoincrement": False})
     model: str = Field(primary_key=True)
-    version_id: UUID = Field(index=True)
+    version_id: UUID
     collection_id: UUID
     generation: int
     vector: bytes = Field(sa_type=LargeBinary)

@@ -69,9 +69,13 @@ def upgrade() -> None:
     ):
         op.add_column("unanswered", column)
     op.create_index("ix_unanswered_key", "unanswered", ["key"])
+    op.drop_index("ix_vectors_version_id", "vectors")
+    op.create_index("ix_vectors_of_version", "vectors", ["version_id", "model"])
 
 
 def downgrade() -> None:
+    op.drop_index("ix_vectors_of_version", "vectors")
+    op.create_index("ix_vectors_version_id", "vectors", ["version_id"])
     op.drop_index("ix_unanswered_key", "unanswered")
     for name in ("last_at", "document_id", "collections", "status", "verdict", "times", "key"):
         op.drop_column("unanswered", name)
