@@ -14,7 +14,6 @@ from coach_core.backends import vendors
 from coach_core.coach.base import Base
 from coach_core.coach.endpoints import rows_of
 from coach_core.errors import BadSetting, CoachError, MissingKey
-from coach_core.knowledge import embedding
 from coach_core.search import meaning, rerank
 from coach_core.search.remote import RemoteEmbedder, Server, Spec, address_of, bearer
 from coach_core.settings import LAYERS, Settings
@@ -51,7 +50,7 @@ class Searching(Base):
             began = time.perf_counter()
             embedder.query(_SENTENCE)
             took = (time.perf_counter() - began) * 1000
-            rate = embedding.speed(embedder)
+            rate = meaning.speed(embedder)
         except CoachError as error:
             return EmbedderTrial(spec, error=error.sentence)
         finally:

@@ -14,8 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
 from contextlib import contextmanager
-from dataclasses import replace
-from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from coach_core.errors import BadSetting, CoachError
-from coach_core.knowledge import chunk
+from coach_core.knowledge import chunk, handover
 from coach_core.knowledge.choice import Choice, Factory
 from coach_core.search import e5, english, finder, hubs, meaning, words
 from coach_core.search import gloss as glosses
@@ -32,11 +30,9 @@ from coach_core.search.gloss import Gloss
 from coach_core.search.index import packed
 from coach_core.search.remote import Refused
 from coach_core.store import Database, chunks, collections, leases, serving
-from coach_core.store.serving import Serving
 from coach_core.types import Check, EmbeddingProgress, now
 
 log = logging.getLogger(__name__)
-KEEP = timedelta(days=7)  # vectors of a model that was left; going back within that time costs nothing
 _EMBED_AT_ONCE = 64
 _OPENING = 30.0  # seconds that embedding waits for the model before
 _LOOK_EVERY = 20  # batches, whether the new model may serve already
@@ -142,7 +138,7 @@ class Embedding:
             for side in list(choice.sides.values()):
                 side.index.refresh(connection, ids)
 
-    def _is(self, choice: Choice, state: Serving) -> bool:
+    def _is(self, choice: Choice, state: serving.Serving) -> bool:
         return choice.name == state.models[0] if choice.name else choice.spec == state.spec
 
     def _choice(self, spec: str) -> Choice:
@@ -253,7 +249,7 @@ class Embedding:
                 mend = f"{self._before.name or 'The model before'} finds passages until then."
             return Check("embeddings", "warn", error.sentence, mend)
         state = self.progress()
-        rate = self._rate or speed(embedder)
+        rate = self._rate or meaning.speed(embedder)
         names = [f"{lazy.opened.name} for {', '.join(ls)}" for lazy, ls in self._chosen.parts[1:] if lazy.opened]
         beside = f", beside it {' and '.join(names)}" if names else ""
         detail = f"{embedder.name}{beside}, {embedder.dim} numbers a passage, {rate:,.0f} passages/s"
@@ -261,15 +257,10 @@ class Embedding:
             detail += f", {state.done:,} of {state.total:,} read"
         if state.serving:
             detail += f"; {state.serving} finds passages until then"
-        kept = self._kept()
+        kept = handover.kept(self._db)
         if kept:
             detail += f"; kept for going back: {kept}"
         return Check("embeddings", "warn" if state.trouble else "ok", detail, state.trouble)
-
-    def _kept(self) -> str:
-        state = serving.get(self._db)
-        left = state.left if state is not None else {}
-        return ", ".join(f"{m} until {datetime.fromisoformat(at) + KEEP:%d %b}" for m, at in left.items())
 
     # embedding
 
@@ -294,7 +285,7 @@ class Embedding:
             if not alone:
                 log.debug("another process is embedding")
                 return
-            self._begin(choice)
+            handover.begin(self._db, choice)
             self._settle(choice)
             for lazy, languages in choice.parts:
                 if self._waits(lazy.get(), languages):
@@ -307,13 +298,17 @@ class Embedding:
             if stop.is_set() or self._chosen is not choice:
                 return
             self._settle(choice)
-            self._clear(choice, stop)
+            handover.clear(self._db, choice, stop)
         with self._db.read() as connection:
             self._done = (self._standing(), collections.total_generation(connection))
 
     def _standing(self) -> tuple[Any, ...]:
         """As long as this and the collections are the same, what was done is done."""
         return self._chosen.spec, self._chosen.names(), self._before is None, now().date()
+
+    def _settle(self, choice: Choice) -> None:
+        if handover.settle(self._db, choice):
+            self.refresh()
 
     def _waits(self, embedder: meaning.Embedder, languages: Sequence[str]) -> bool:
         with self._db.read() as connection:
@@ -371,50 +366,6 @@ class Embedding:
     def _measure(self, rate: float) -> None:
         self._rate = 0.8 * self._rate + 0.2 * rate if self._rate else rate
 
-    # changing from one model to another
-
-    def _begin(self, choice: Choice) -> None:
-        """The first model to read anything serves from the start."""
-        if serving.get(self._db) is None:
-            serving.put(self._db, Serving(choice.spec, choice.names()))
-
-    def _settle(self, choice: Choice) -> None:
-        """Let the chosen model serve if it has read all that the one before had read."""
-        state = serving.get(self._db)
-        names = choice.names()
-        if state is None or not names or (state.models == names and state.spec == choice.spec):
-            return
-        if state.models[0] != names[0]:
-            with self._db.read() as connection:
-                if serving.uncovered(connection, state.models[0], names[0]):
-                    return
-        moment = now().isoformat()
-        left = {m: state.left.get(m, moment) for m in (*state.left, *state.models) if m not in names}
-        serving.put(self._db, Serving(choice.spec, names, left))
-        if state.models[0] != names[0]:
-            log.info("%s finds passages now; the vectors of %s are kept for a while", names[0], state.models[0])
-        self.refresh()
-
-    def _clear(self, choice: Choice, stop: threading.Event) -> None:
-        """Note what is neither wanted nor serving, and drop it when its time has come."""
-        state = serving.get(self._db)
-        if state is None:
-            return
-        with self._db.read() as connection:
-            stored = serving.models(connection)
-        used = {*choice.names(), *state.models}
-        if any(lazy.opened is None for lazy, _ in choice.parts):
-            used.add(english.NAME)  # it could not be opened this time
-        moment = now()
-        left = {m: state.left.get(m, moment.isoformat()) for m in stored if m not in used}
-        for model in [m for m, at in left.items() if datetime.fromisoformat(at) + KEEP <= moment]:
-            while not stop.is_set() and self._db.write(lambda c, model=model: serving.drop_some(c, model)).result():
-                pass
-            if not stop.is_set():
-                del left[model]
-        if left != dict(state.left):
-            serving.put(self._db, replace(state, left=left))
-
     @contextmanager
     def _alone(self) -> Iterator[bool]:
         """Whether no other process embeds, here or at another replica, until the block ends."""
@@ -427,21 +378,6 @@ class Embedding:
                     yield mine
         except Timeout:
             yield False
-
-
-def speed(embedder: meaning.Embedder) -> float:
-    """Passages of a usual length that it embeds in a second."""
-    texts = [f"{number}. {_SAMPLE}" for number in range(8)]
-    began = time.perf_counter()
-    embedder.passages(texts)
-    return len(texts) / max(time.perf_counter() - began, 1e-6)
-
-
-_SAMPLE = (
-    "Before a difficult talk, write down what you saw, what it did to you and what you ask for. Say it in that order, "
-    "calmly, and leave the other time to answer. Do not explain their motives to them: ask. Agree on one small step "
-    "that can be seen, and on the day on which you will look at it together. If it becomes loud, take a break. "
-) * 3
 
 
 def _plain(spec: str) -> str:

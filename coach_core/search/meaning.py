@@ -13,6 +13,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -33,6 +34,11 @@ _BATCH_TOKENS = 1024
 _HUB_FILES = ["*.json", "onnx/model_quantized.onnx", "onnx/model.onnx*", "model.onnx*", "1_Pooling/*"]
 _MODEL_PLACES = ("model.onnx", "onnx/model_quantized.onnx", "onnx/model.onnx")
 _log = logging.getLogger(__name__)
+_SAMPLE = (
+    "Before a difficult talk, write down what you saw, what it did to you and what you ask for. Say it in that order, "
+    "calmly, and leave the other time to answer. Do not explain their motives to them: ask. Agree on one small step "
+    "that can be seen, and on the day on which you will look at it together. If it becomes loud, take a break. "
+) * 3
 
 
 class Embedder(Protocol):
@@ -95,6 +101,14 @@ def check(home: Path, spec: str = "", *, key: str = "") -> Check:
         mend = "Search goes by words alone until then. Run `make setup`, or set COACH_EMBEDDER."
         return Check("embeddings", "warn", error.sentence, mend)
     return Check("embeddings", "ok", f"{embedder.name}, {size} numbers a passage")
+
+
+def speed(embedder: Embedder) -> float:
+    """Passages of a usual length that it embeds in a second."""
+    texts = [f"{number}. {_SAMPLE}" for number in range(8)]
+    began = time.perf_counter()
+    embedder.passages(texts)
+    return len(texts) / max(time.perf_counter() - began, 1e-6)
 
 
 def _bundled(home: Path) -> Embedder:

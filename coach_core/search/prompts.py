@@ -11,7 +11,7 @@ _FOR_SEARCH = "Represent this sentence for searching relevant passages: "
 _TASK = "Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery:"
 #: pattern of the name -> (before a question, before a passage); the first that fits
 _KNOWN = (
-    (r"e5.*instruct|e5-mistral", f"{_TASK} ", ""),
+    (r"e5.*instruct", f"{_TASK} ", ""),
     (r"(?:^|[^a-z0-9])e5(?:[^a-z0-9]|$)", "query: ", "passage: "),
     (r"nomic-embed", "search_query: ", "search_document: "),
     (r"arctic-embed.*(?:v2|2\.0)", "query: ", ""),

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from coach_core.errors import BadSetting, CoachError
-from coach_core.knowledge import Knowledge, embedding
+from coach_core.knowledge import Knowledge, embedding, handover
 from coach_core.store import Database, serving
 from coach_core.types import Collection
 from tests.knowledge.conftest import HashedWords
@@ -172,7 +172,7 @@ def test_old_vectors_are_kept_a_week_and_dropped_in_parts(
     world.embed(knowledge)
     assert world.vectors() == {"model-a": total, "model-b": total}
     assert "kept for going back: model-a until" in knowledge.check().detail
-    monkeypatch.setattr(embedding, "KEEP", timedelta(0))
+    monkeypatch.setattr(handover, "KEEP", timedelta(0))
     world.embed(world.process())
     assert world.vectors() == {"model-b": total}
     state = serving.get(world.db)
