@@ -34,6 +34,11 @@ QUESTIONS = {
     "general": "How can I stop procrastinating?",
     "health": "How much sleep do I need, and what helps me get it?",  # the last one is shown
 }
+UNKNOWN = ("Where do zebras graze in winter?", "How do I file my taxes in Portugal?")
+VIEWS = {
+    "knowledge-use": "knowledge?show=Use",
+    "knowledge-questions": "knowledge?view=Questions+that+found+nothing",
+}
 PAGES = ("threads", "knowledge", "personas", "live_metrics", "settings")
 
 
@@ -70,6 +75,11 @@ def fill(home: Path, documents: list[Path]) -> str:
             for _ in coach.tail(me, turn.id):
                 pass
             coach.feedback(me, turn.answer_id, 1)
+        for question in UNKNOWN:
+            for _ in coach.tail(
+                me, coach.start(me, coach.new_thread(me, coach.persona(me, "career").id).id, question).id
+            ):
+                pass
             thread = str(made.id)
         return thread
     finally:
@@ -100,6 +110,8 @@ def take(url: str, thread: str) -> None:
             shoot(page, f"{url}/chat?thread={thread}", f"chat{suffix}")
             for name in PAGES if not suffix else ():
                 shoot(page, f"{url}/{name}", name)
+            for name, link in VIEWS.items() if not suffix else ():
+                shoot(page, f"{url}/{link}", name)
             context.close()
         context = browser.new_context(viewport={"width": 390, "height": 844}, device_scale_factor=2, is_mobile=True)
         shoot(context.new_page(), f"{url}/chat?thread={thread}", "chat-phone")
