@@ -258,7 +258,7 @@ class Runner:
             text=live.text,
             events=[*unsaved, end],
             citations=cited,
-            counts=counts(cited, len(live.began)),
+            counts=counts(cited, len(live.began)) | _told_counts(live.events),
             usage=usage,
             cost=cost,
             timing={k: round(v, 3) for k, v in timing.items()},
@@ -348,6 +348,12 @@ def _sources(live: Live, cited: Sequence[Citation]) -> tuple[Citation, ...]:
     since = max((i for i, e in enumerate(live.events) if e.kind == "retract"), default=0)
     by_number = {e.citation.number: e.citation for e in live.events[since:] if e.citation}
     return tuple((by_number | {c.number: c for c in cited}).values())
+
+
+def _told_counts(events: Sequence[Event]) -> dict[str, int]:
+    """What the turn's notices say is to be counted."""
+    told = [e.arguments["counts"] for e in events if e.kind == "notice" and e.arguments and "counts" in e.arguments]
+    return {name: sum(c.get(name, 0) for c in told) for c in told for name in c}
 
 
 def _with_verdicts(end: Event, cited: Sequence[Citation]) -> Event:

@@ -260,8 +260,9 @@ def parts_of(events: Iterable[Event], before: Sequence[Part] = ()) -> tuple[Part
     for event in told:
         if event.kind == "text":
             words.append(event.text)
-        elif event.kind == "retract":
+        elif event.kind == "retract":  # all text of this turn goes; what tools did stays
             words.clear()
+            parts = [*before, *(p for p in parts[len(before) :] if p.kind != "text")]
         elif event.kind == "tool_call" and event.call_id in ran:
             close()
             parts.append(Part("tool_call", call_id=event.call_id, name=event.name, arguments=event.arguments))

@@ -20,6 +20,7 @@ from coach_core.types import ToolSpec
 
 log = logging.getLogger(__name__)
 MOST_CHARACTERS = 12_000
+_NO_TOOL, _UNFIT = "There is no tool called", "These arguments do not fit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +67,11 @@ class Bound:
     def call(self, name: str, arguments: Mapping[str, Any], key: str) -> Any:
         chosen = self._tools.get(name)
         if chosen is None:
-            return self._outcome("", f"There is no tool called {name!r}. Use one of: {', '.join(self._tools)}.")
+            return self._outcome("", f"{_NO_TOOL} {name!r}. Use one of: {', '.join(self._tools)}.")
         try:
             values = chosen.model.model_validate(dict(arguments))
         except ValidationError as error:
-            return self._outcome("", f"These arguments do not fit: {_wrong(error, name)}.")
+            return self._outcome("", f"{_UNFIT}: {_wrong(error, name)}.")
         try:
             given = {field: getattr(values, field) for field in chosen.model.model_fields}
             result = chosen.run(**given)
@@ -83,6 +84,11 @@ class Bound:
         if len(text) > MOST_CHARACTERS:
             text = text[:MOST_CHARACTERS] + "\n(cut here: the result was longer)"
         return self._outcome(text, "")
+
+
+def unfit(error: str) -> bool:
+    """Whether a result's error says that the call itself was wrong: its arguments, or the tool's name."""
+    return error.startswith((_NO_TOOL, _UNFIT))
 
 
 def _wrong(error: ValidationError, name: str) -> str:

@@ -118,7 +118,8 @@ class Event:
 
     start: backend, model, arm, arguments (what it is asked with: endpoint, wire, parameters ...).
     text, reasoning: text. tool_call: call_id, name, arguments (whole).
-    tool_result: call_id, name, text, error. citation: citation. notice: source, text.
+    tool_result: call_id, name, text, error. citation: citation.
+    notice: source, text; arguments may hold `counts` (for the metrics) and what a source says besides.
     retract: text says why; what was shown of this attempt is taken back.
     done: status, usage, finish_reason, ids, attempts (backends asked), retries (requests sent again), model
     (as the server calls what answered, where it says so), verdicts ("holds" or "fails" by a citation's number).
