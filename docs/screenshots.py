@@ -75,12 +75,11 @@ def fill(home: Path, documents: list[Path]) -> str:
             for _ in coach.tail(me, turn.id):
                 pass
             coach.feedback(me, turn.answer_id, 1)
-        for question in UNKNOWN:
-            for _ in coach.tail(
-                me, coach.start(me, coach.new_thread(me, coach.persona(me, "career").id).id, question).id
-            ):
-                pass
             thread = str(made.id)
+        for question in UNKNOWN:
+            asked = coach.new_thread(me, coach.persona(me, "career").id)
+            for _ in coach.tail(me, coach.start(me, asked.id, question).id):
+                pass
         return thread
     finally:
         coach.close()
