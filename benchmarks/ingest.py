@@ -61,8 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     result: dict[str, Any] = {"machine": machine(), "date": f"{datetime.now(UTC):%Y-%m-%d}"}
     if "extraction" in parts:
         result["extraction"] = extraction(sources)
+        say(json.dumps(result["extraction"]))
     if "embedding" in parts:
         result["embedding"] = embedding(sources, chosen.passages)
+        say(json.dumps(result["embedding"]))
     if "chat" in parts or "memory" in parts:
         result |= bulk(sources, chosen.files)
     print(json.dumps(result, indent=2))

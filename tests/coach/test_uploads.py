@@ -190,7 +190,7 @@ def test_all_that_failed_is_tried_again_and_an_archive_is_as_many_files(
     with zipfile.ZipFile(packed, "w") as archive:
         for n in range(8):
             archive.writestr(f"week {n}.md", f"# Week {n}\n\nRest on day {n}.")
-        archive.writestr("broken.pdf", "%PDF-1.7 and nothing more")
+        archive.writestr("void.md", "")
     coach.upload(me, mine.id, "course.zip", packed.getvalue())
     held.set()
     until(lambda: coach.upload_counts(me).total == 9 and not coach.upload_counts(me).moving)
@@ -200,7 +200,7 @@ def test_all_that_failed_is_tried_again_and_an_archive_is_as_many_files(
     until(lambda: not coach.upload_counts(me).moving)
     assert coach.upload_counts(me).failed == 1
     assert coach.clear_uploads(me, mine.id, ("ready",)) == 8
-    assert [s.name for _, s in coach.uploads(me, mine.id, ("failed",), limit=5)] == ["course.zip/broken.pdf"]
+    assert [s.name for _, s in coach.uploads(me, mine.id, ("failed",), limit=5)] == ["course.zip/void.md"]
 
 
 def test_who_may_not_write_does_not_steer(coach: Coach, me: Actor) -> None:
@@ -254,3 +254,19 @@ def test_killed_again_and_again_all_files_come_in_once(used: Path) -> None:
         assert left_behind(coach) == []
     finally:
         coach.close()
+
+
+def test_of_two_processes_one_works_and_the_other_takes_over(make_coach: Callable[..., Coach]) -> None:
+    first, second = make_coach(), make_coach()
+    me = first.owner()
+    mine = first.create_collection(me, "Bulk")
+    first._uploads.start()
+    second._uploads.start()
+    hand_over(first, me, mine, 4, "first")
+    hand_over(second, me, mine, 4, "second")
+    until(lambda: first.upload_counts(me).ready == 8)
+    assert second.upload_counts(me, mine.id).ready == 8 and second.uploads_worked_on(me)
+    first._uploads.close()
+    hand_over(second, me, mine, 2, "third")
+    until(lambda: second.upload_counts(me).ready == 10)
+    assert len(second.documents(me, mine.id)) == 10 and second.upload_counts(me).duplicates == 0
