@@ -93,7 +93,9 @@ def test_each_bad_file_says_why_and_the_next_is_read(extractor: Extractor) -> No
 def slow_kind(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     """Make the child run `code` instead of reading."""
     worker = (ROOT / "coach_core/knowledge/extract_worker.py").read_text()
-    changed = worker.replace("        return extract.told(extract.extract(data, name))", textwrap.indent(code, " " * 8))
+    changed = worker.replace(
+        '        return extract.told(extract.extract(data, order["name"]))', textwrap.indent(code, " " * 8)
+    )
     assert changed != worker
     changed = changed.replace("Path(__file__).resolve().parents[2]", f"Path({str(ROOT)!r})")
     changed = changed.replace("str(Path(__file__).parent)", f"{str(ROOT / 'coach_core/knowledge')!r}")
