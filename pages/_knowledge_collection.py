@@ -58,7 +58,7 @@ def _readers(personas: Sequence[Persona], collection: Collection) -> None:
             "Personas that answer from this collection",
             list(names),
             default=now,
-            format_func=lambda i: shared.escape(names[i]),
+            format_func=lambda i: names[i],
             key=key,
         )
         changed = set(chosen) ^ set(now)

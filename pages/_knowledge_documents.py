@@ -255,7 +255,7 @@ def _move(coach: Coach, actor: Actor, documents: Sequence[Document]) -> None:
         return
     names = {c.id: c.name for c in others}
     st.markdown(f"**{widgets.count(len(documents), 'document')}**, with passages and meaning; nothing is read anew.")
-    target = st.selectbox("Into", list(names), format_func=lambda i: shared.escape(names[i]), key="move_into")
+    target = st.selectbox("Into", list(names), format_func=lambda i: names[i], key="move_into")
     keep = st.toggle("Keep them here too (copy)", key="move_copy")
     if _dialog.buttons("Copy" if keep else "Move", "really_move", no="Cancel") and target is not None:
         with shared.guard():

@@ -238,7 +238,7 @@ def _target(coach: Coach, actor: Actor, question: Unanswered, persona: Persona |
     read = persona.draft.collections if persona else question.collections
     groups = sorted(coach.collections(actor), key=lambda c: (c.id not in read, c.name.casefold()))
     names = {c.id: c.name for c in groups}
-    chosen = st.selectbox("Collection", list(names), format_func=lambda i: shared.escape(names[i]), key="answer_into")
+    chosen = st.selectbox("Collection", list(names), format_func=lambda i: names[i], key="answer_into")
     if persona is not None and chosen not in read:
         say = f"{marks.plain(persona.name)} does not read this collection, and will not find the answer."
         st.warning(say, icon=":material/visibility_off:")
