@@ -174,17 +174,19 @@ class Embedding:
         abroad = [side for side in sides if not side.speaks(language)]
         sides = [side for side in sides if side.speaks(language)]
         patience = max(wait, self._patience)
-        *others, last = sides or [None]
-        asked = [(side, self._pool.submit(_query, side.embedder, text)) for side in others if side is not None]
-        if last is not None:
-            remote = getattr(last.embedder, "remote", False)
-            asked.append((last, self._pool.submit(_query, last.embedder, text) if remote else _here(last, text)))
+        # one after the other: two small models side by side on two cores, beside the search by words, won nothing
+        asked = [(side, self._ask(side, text)) for side in sides]
         vectors = [(side, _in_time(future, side, patience)) for side, future in asked]
         asked_of = [finder.Asked(side, vector) for side, vector in vectors if vector is not None]
         for side in abroad:
             if gloss is not None and (vector := _glossed(side.embedder, gloss)) is not None:
                 asked_of.append(finder.Asked(side, vector, _GLOSSED * gloss.known))
         return asked_of
+
+    def _ask(self, side: finder.Side, text: str) -> Future[Any]:
+        if getattr(side.embedder, "remote", False):
+            return self._pool.submit(_query, side.embedder, text)
+        return _here(side, text)
 
     def score(self, question: str, texts: Sequence[str]) -> list[float]:
         """How near each of `texts` is to `question` (cosines); [] where there is no embedder."""
