@@ -170,10 +170,8 @@ class Maker:
         readings: dict[str, list[str]] = {}
         for said in re.findall(r"\^([^$]*)\$", analysed):
             form, *lemmas = said.split("/")
-            readings[form] = [
-                l for l in lemmas if not l.startswith("*") and not re.search(r"<(?:det|prn|pr|cnj\w*|np)>", l)
-            ]
-        flat = [(f, l.split("+")[0]) for f, lemmas in readings.items() for l in dict.fromkeys(lemmas)]
+            readings[form] = [one for one in lemmas if not one.startswith("*") and not _NO_CONTENT.search(one)]
+        flat = [(form, one.split("+")[0]) for form, lemmas in readings.items() for one in dict.fromkeys(lemmas)]
         answered = _proc("-b", folder / "spa-eng.autobil.bin", "\n".join(f"^{lemma}$" for _, lemma in flat))
         out: dict[str, list[str]] = defaultdict(list)
         for (form, _), english in zip(flat, answered.split("\n"), strict=True):
@@ -269,9 +267,7 @@ def cedict(wheel: Path) -> Iterator[Pair]:
         found = re.match(r"(\S+) (\S+) \[[^\]]*\] /(.*)/", line)
         if not found:
             continue
-        senses = [
-            s for s in found[3].split("/") if not re.match(r"(?:variant|old variant|CL:|see |surname|abbr|also )", s)
-        ]
+        senses = [s for s in found[3].split("/") if not _NO_SENSE.match(s)]
         for nth, sense in enumerate(senses):
             for place, other in enumerate(re.sub(r"\([^)]*\)", " ", sense).split(";")):
                 for word in dict.fromkeys((found[2], found[1])):
