@@ -203,7 +203,8 @@ def _recall(database: Database, sides: Sequence[Any], models: Sequence[chunks.Ve
         hits = 0
         for at in range(_RECALLED):
             wanted = set(order[np.argsort(-exact[at], kind="stable")[:_KEPT]].tolist())
-            there, rows = side.index.rows([collection], side.index.search(asked[at], [collection], 200))
+            with database.read() as connection:
+                there, rows = side.index.rows(connection, side.index.search(asked[at], [collection], 200))
             best = sorted(zip((rows @ asked[at]).tolist(), there, strict=True), reverse=True)[:_KEPT]
             hits += len(wanted & {n for _, n in best})
         worst = min(worst, hits / (_RECALLED * _KEPT))

@@ -99,7 +99,7 @@ def find(
         apart = asked.side.apart(asked.vector, within)
         pool |= dict.fromkeys(index.search(apart, within, CANDIDATES, versions))
         sides.append((asked, apart))
-    seen = [_look(asked, apart, list(pool), within) for asked, apart in sides]
+    seen = [_look(connection, asked, apart, list(pool), within) for asked, apart in sides]
     likeness = fuse.together([s.near for s in seen], [s.weight for s in seen])
     covered = 1.0
     if likeness and said:
@@ -113,8 +113,8 @@ def find(
     return _lend(found, [s for s in seen if s.numbers])
 
 
-def _look(ask: Asked, apart: F32, pool: list[int], within: Sequence[UUID]) -> _Seen:
-    numbers, rows = ask.side.index.rows(within, pool)
+def _look(connection: Connection, ask: Asked, apart: F32, pool: list[int], within: Sequence[UUID]) -> _Seen:
+    numbers, rows = ask.side.index.rows(connection, pool)
     likeness = rows @ np.stack([apart, ask.vector], axis=1)
     near = dict(zip(numbers, likeness[:, 0].tolist(), strict=True))
     cosines = dict(zip(numbers, likeness[:, 1].tolist(), strict=True))

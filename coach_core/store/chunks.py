@@ -6,6 +6,7 @@ asked for. The full text index holds a chunk exactly as long as the chunk's row 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -34,6 +35,12 @@ _INDEX = (
 _UNINDEX = (
     "INSERT INTO chunk_words(chunk_words, rowid, scope, words) "
     "SELECT 'delete', number, scope, words FROM chunks WHERE number BETWEEN :first AND :last AND version_id = :version"
+)
+
+
+_VECTORS_OF = sa.text(
+    "SELECT v.chunk_number, v.vector FROM json_each(:numbers) AS n "
+    "CROSS JOIN vectors AS v ON v.chunk_number = n.value AND v.model = :model"
 )
 
 
@@ -204,3 +211,13 @@ def numbers_of(connection: Connection, version_id: UUID) -> list[int]:
     """The numbers of a version's chunks, in their order."""
     mine = sa.select(CHUNKS.c.number).where(CHUNKS.c.version_id == version_id)
     return list(connection.execute(mine.order_by(CHUNKS.c.position)).scalars())
+
+
+def vectors_of(connection: Connection, numbers: Sequence[int], model: str) -> dict[int, bytes]:
+    """The vectors of `model` that chunks have. As one value, since hundreds of parameters take longer than the rows."""
+    if connection.dialect.name == "sqlite":
+        found = connection.execute(_VECTORS_OF, {"model": model, "numbers": json.dumps(list(numbers))})
+        return {row[0]: row[1] for row in found.all()}
+    query = sa.select(VECTORS.c.chunk_number, VECTORS.c.vector)
+    mine = query.where(VECTORS.c.chunk_number.in_(numbers), VECTORS.c.model == model)
+    return {row.chunk_number: row.vector for row in connection.execute(mine)}
