@@ -51,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("folder", type=Path, nargs="?", default=DATA)
     parser.add_argument("--files", type=int, default=500, help="how many are taken in")
     parser.add_argument("--passages", type=int, default=400, help="how many are embedded")
+    parser.add_argument("--turns", type=int, default=60, help="turns a row of the chat's table")
     parser.add_argument("--only", choices=PARTS, action="append", help="one part; may be given several times")
     parser.add_argument("--write", type=Path, help="put the tables between the marks of this file")
     chosen = parser.parse_args(arguments)
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         result["embedding"] = embedding(sources, chosen.passages)
         say(json.dumps(result["embedding"]))
     if "chat" in parts or "memory" in parts:
-        result |= bulk(sources, chosen.files)
+        result |= bulk(sources, chosen.files, chosen.turns)
     print(json.dumps(result, indent=2))
     if chosen.write:
         write_tables(chosen.write, tables(result))
@@ -183,7 +184,7 @@ def embedding(sources: Sequence[Path], count: int) -> dict[str, Any]:
 # -- five hundred files -------------------------------------------------------------------------------
 
 
-def bulk(sources: Sequence[Path], count: int, turns: int = 60) -> dict[str, Any]:
+def bulk(sources: Sequence[Path], count: int, turns: int) -> dict[str, Any]:
     """Turns by the extractive backend with search by words and meaning: all of it runs here, beside the reading."""
     home = Path(tempfile.mkdtemp(prefix="bench-ingest-"))
     coach = Coach.from_settings(Settings(home=home, embedder=model()))
@@ -208,6 +209,7 @@ def bulk(sources: Sequence[Path], count: int, turns: int = 60) -> dict[str, Any]
         memory = Memory(coach, me, count)
         busy, reading = asked.until(lambda: not coach.upload_counts(me).moving, 4000)
         counts = coach.upload_counts(me)
+        say(f"idle {spread(idle)}, while reading {spread(busy)}, {reading:.0f} s")
         embedding_ = asked.some(turns) if coach.embedding_progress(me)[0] < coach.embedding_progress(me)[1] else []
         memory.end()
         passages = sum(d.chunks for d in coach.documents(me, group.id))
@@ -227,6 +229,7 @@ def bulk(sources: Sequence[Path], count: int, turns: int = 60) -> dict[str, Any]
             "idle_ms": spread(idle),
             "while_reading_ms": spread(busy),
             "while_embedding_ms": spread(embedding_),
+            "turns": turns,
             "turns_while_reading": len(busy),
             "p95_times_idle": round(p95, 2),
             "embedding_p95_times_idle": round(spread(embedding_)["p95"] / spread(idle)["p95"], 2)
@@ -357,7 +360,7 @@ def tables(result: dict[str, Any]) -> dict[str, list[str]]:
             ("their passages are embedded", "while_embedding_ms", row["embedding_p95_times_idle"]),
         ):
             if ms := row[key]:
-                turns = row["turns_while_reading"] if key == "while_reading_ms" else 60
+                turns = row["turns_while_reading"] if key == "while_reading_ms" else row["turns"]
                 goal = "" if key == "idle_ms" else f"{row['goal']}x"
                 out["chat"].append(
                     f"| {name} | {turns} | {ms['p50']} / {ms['p95']} / {ms['max']} | **{times}x** | {goal} |"
