@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
 
-from coach_core.search import words
+from coach_core.search import asked_for, words
 
 Score = Callable[[str, Sequence[str]], Sequence[float]]
 Verdict = Literal["answers", "near", "nothing"]
@@ -48,6 +48,10 @@ _BEST = 5  # sentences whose mean decides
 _ENOUGH = 0.48
 _CLOSE = 0.42  # not an answer, but worth showing as the nearest there is
 _MISSED = 0.06  # more for each name or number that the passages lack, at most two
+_LACKS = 0.12  # more where what is asked for (a dose, a price, a number) is in none of the nearest sentences
+_READ = 8
+_ABROAD = 0.04  # less across languages, where the model sees less likeness
+_SAMPLE = 2000  # characters that tell the language of the sentences
 _SURE = 0.70  # one sentence this near in meaning and words is enough ...
 _SURE_OF_FEW = 0.42  # ... or this near where there are few: the best of many is near by chance
 _MANY = 48
@@ -73,6 +77,7 @@ def judge(question: str, sentences: Sequence[str], score: Score | None) -> Fit:
     if not sentences:
         return Fit((), "nothing")
     covered = coverage(question, sentences)
+    abroad = _ABROAD if words.language_of(question) != words.language_of(" ".join(sentences)[:_SAMPLE]) else 0.0
     cosines = [float(c) for c in score(question, [question, *UNRELATED, *sentences])] if score else []
     if not cosines:
         verdict = _verdict(max(covered), _WORDS_ALONE, _WORDS_NEAR)
@@ -81,10 +86,12 @@ def judge(question: str, sentences: Sequence[str], score: Score | None) -> Fit:
     scores = tuple(near + _WORDS * share for near, share in zip(like, covered, strict=True))
     sure = _SURE_OF_FEW + (_SURE - _SURE_OF_FEW) * min(len(sentences) / _MANY, 1.0)
     missed = min(len(missing_names(question, sentences)), 2)
-    best = fmean(sorted(like)[-_BEST:]) - _MISSED * missed
-    if not missed and max(scores) > sure:
+    nearest = sorted(range(len(like)), key=lambda at: -like[at])[:_READ]
+    lacks = asked_for.lacking(question, " ".join(sentences[at] for at in nearest))
+    best = fmean(sorted(like)[-_BEST:]) - _MISSED * missed - _LACKS * lacks
+    if not missed and not lacks and max(scores) > sure:
         return Fit(scores, "answers")
-    return Fit(scores, _verdict(best, _ENOUGH, _CLOSE))
+    return Fit(scores, _verdict(best, _ENOUGH - abroad, _CLOSE - abroad))
 
 
 def _verdict(value: float, enough: float, close: float) -> Verdict:
