@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
 from dataclasses import dataclass, field, replace
@@ -176,12 +176,37 @@ def _leans_on_before(question: str) -> bool:
 
 
 def _exchanges(messages: Sequence[Message]) -> list[list[Message]]:
+    """A question with all that answers it; what shares a tool's call and its result stays together."""
     out: list[list[Message]] = []
     for message in messages:
         if message.speaker == "user" or not out:
             out.append([])
         out[-1].append(message)
-    return out
+    joined: list[list[Message]] = []
+    held = dict(_held_together(out))
+    last = -1  # up to which exchange the one at hand reaches
+    for at, exchange in enumerate(out):
+        if at <= last:
+            joined[-1] += exchange
+        else:
+            joined.append(exchange)
+        last = max(last, held.get(at, at))
+    return joined
+
+
+def _held_together(exchanges: Sequence[Sequence[Message]]) -> Iterator[tuple[int, int]]:
+    """(first, last) exchange that hold a call and its result apart, as a broken record may."""
+    waiting: dict[tuple[str, str], list[int]] = {}
+    reach: dict[int, int] = {}
+    for at, exchange in enumerate(exchanges):
+        for part in (p for m in exchange for p in m.parts if p.call_id):
+            other = "tool_result" if part.kind == "tool_call" else "tool_call"
+            if found := waiting.get((other, part.call_id)):
+                first = found.pop()
+                reach[first] = max(at, reach.get(first, at))
+            elif part.kind in {"tool_call", "tool_result"}:
+                waiting.setdefault((part.kind, part.call_id), []).append(at)
+    yield from reach.items()
 
 
 def _words(message: Message) -> str:

@@ -1,12 +1,15 @@
 """What goes with a question: gathering and the history's budget."""
 
+import random
 import threading
 import time
+from collections.abc import Callable, Sequence
+from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coach_core.context import fit_history, gather, render_passages, search_text
+from coach_core.context import fit_history, gather, newer_half, render_passages, search_text
 from coach_core.types import Message, Part, Passage, Speaker, new_id, now
 
 THREAD = new_id()
@@ -57,6 +60,67 @@ def test_a_tool_call_is_never_parted_from_its_result() -> None:
     for budget in range(0, 120, 5):
         kept, _ = fit_history(messages, most_messages=20, most_tokens=budget, count=len)
         assert (call in kept) == (result in kept)
+
+
+def shaped(kinds: Sequence[tuple[str, int]]) -> list[Message]:
+    """Messages of any order: what is said, calls and results with few ids, beside each other or in one message."""
+    made: dict[str, Callable[[int], Message]] = {
+        "asks": lambda n: message("user", "q" * n),
+        "says": lambda n: message("assistant", "a" * n),
+        "calls": lambda n: message("assistant", "", Part("tool_call", call_id=str(n), name="t", arguments={})),
+        "results": lambda n: message("tool", "", Part("tool_result", "r" * 9, call_id=str(n), name="t")),
+        "both": lambda n: message(
+            "assistant",
+            "b",
+            Part("tool_call", call_id=str(n), name="t", arguments={"x": "y" * n}),
+            Part("tool_result", "r" * n, call_id=str(n), name="t"),
+            Part("text", "b"),
+        ),
+    }
+    return [made[kind](n) for kind, n in kinds]
+
+
+def pairs(messages: Sequence[Message]) -> list[tuple[UUID, UUID]]:
+    """Each result's message with that of the nearest call before it that has none yet."""
+    calls: dict[str, list[UUID]] = {}
+    found: list[tuple[UUID, UUID]] = []
+    for m in messages:
+        for part in m.parts:
+            if part.kind == "tool_call":
+                calls.setdefault(part.call_id, []).append(m.id)
+            elif part.kind == "tool_result" and calls.get(part.call_id):
+                found.append((calls[part.call_id].pop(), m.id))
+    return found
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["asks", "says", "calls", "results", "both"]), st.integers(0, 6)), max_size=24),
+    st.integers(0, 12),
+    st.integers(0, 80),
+    st.randoms(use_true_random=False),
+)
+def test_no_budget_order_or_branch_parts_a_call_from_its_result(
+    kinds: list[tuple[str, int]], most: int, budget: int, chance: random.Random
+) -> None:
+    drawn = shaped(kinds)
+    parents = {m.id: drawn[chance.randrange(i)].id if i else None for i, m in enumerate(drawn)}
+    by_id = {m.id: m for m in drawn}
+    orders = [drawn, chance.sample(drawn, len(drawn))]
+    for leaf in drawn:  # every branch of a tree over them
+        branch, at = list[Message](), leaf.id
+        while at is not None:
+            branch.insert(0, by_id[at])
+            at = parents[at]
+        orders.append(branch)
+    for messages in orders:
+        kept, left = fit_history(messages, most_messages=most, most_tokens=budget, count=len)
+        ids = {m.id for m in kept}
+        assert list(kept) == messages[left:]
+        assert all((call in ids) == (result in ids) for call, result in pairs(messages))
+        asked = [i for i, m in enumerate(messages) if m.speaker == "user"]
+        assert {m.id for m in messages[asked[-1] if asked else 0 :]} <= ids, "the last exchange is always kept"
+        halved = {m.id for m in newer_half(kept)}
+        assert all((call in halved) == (result in halved) for call, result in pairs(messages))
 
 
 def test_marks_of_old_answers_are_taken_out() -> None:
