@@ -116,14 +116,13 @@ def decide(
 def _against(candidate: Candidate, there: Sequence[Memory], vectors: Mapping[str, F32]) -> Change:
     best: tuple[float, Memory] | None = None
     slot = slot_of(candidate.text)
+    alike = [m for m in there if m.status in ("approved", "pending") and slot and _slot(m) == slot[0]]
+    if alike:
+        agreeing = [m for m in alike if _agree(slot, slot_of(m.text))]
+        return Change(candidate, join=agreeing[0].id) if agreeing else _instead(candidate, alike[-1])
     for memory in there:
         if memory.status == "superseded":
             continue
-        kindred = slot is not None and (other := slot_of(memory.text)) is not None and other[0] == slot[0]
-        if kindred and memory.status != "rejected":
-            return (
-                Change(candidate, join=memory.id) if _agree(slot, slot_of(memory.text)) else _instead(candidate, memory)
-            )
         if memory.kind != candidate.kind and _content(memory.text) != _content(candidate.text):
             continue
         likeness = _likeness(candidate.text, memory.text, vectors)
@@ -193,6 +192,11 @@ def slot_of(text: str) -> tuple[str, frozenset[str]] | None:
             value = next((v for v in match.groupdict().values() if v), "")
             return slot, frozenset(words.tokenise(value).split())
     return None
+
+
+def _slot(memory: Memory) -> str:
+    found = slot_of(memory.text)
+    return found[0] if found else ""
 
 
 def _agree(one: tuple[str, frozenset[str]] | None, other: tuple[str, frozenset[str]] | None) -> bool:

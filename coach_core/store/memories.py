@@ -166,8 +166,8 @@ def propose(db: Database, subject: Whose, said: Message, status: MemoryStatus, d
                 continue
             old = there.get(change.supersede) if change.supersede else None
             made = _insert(connection, subject, said, change.candidate, status, old)
-            if old is not None and status == "approved":
-                _supersede(connection, old, made.id, "the app")
+            if status == "approved":
+                _replace(connection, made, "the app")
             out.append(made)
         return out
 
@@ -190,10 +190,8 @@ def decide(db: Database, actor: Actor, memory_id: UUID, status: MemoryStatus, wh
         memory = seen(connection, actor, memory_id)
         if memory.status == status:
             return memory
-        if status == "approved" and memory.supersedes is not None:
-            row = connection.execute(sa.select(*_COLUMNS).where(MEMORIES.c.id == memory.supersedes)).first()
-            if row is not None and row.status in ("approved", "pending"):
-                _supersede(connection, _memory(row), memory.id, actor.name)
+        if status == "approved":
+            _replace(connection, memory, actor.name)
         if memory.status == "approved" and memory.supersedes is not None:
             _revive(connection, memory, actor.name)
         return _change(connection, memory, actor.name, why or status, status=status, superseded_by=None)
@@ -206,10 +204,8 @@ def edit(db: Database, actor: Actor, memory_id: UUID, values: Mapping[str, Any])
 
     def work(connection: Connection) -> Memory:
         memory = seen(connection, actor, memory_id)
-        if memory.status == "pending" and memory.supersedes is not None:
-            row = connection.execute(sa.select(*_COLUMNS).where(MEMORIES.c.id == memory.supersedes)).first()
-            if row is not None and row.status == "approved":
-                _supersede(connection, _memory(row), memory.id, actor.name)
+        if memory.status == "pending":
+            _replace(connection, memory, actor.name)
         if "text" in values and values["text"] != memory.text:
             connection.execute(sa.delete(MEMORY_VECTORS).where(MEMORY_VECTORS.c.memory_id == memory_id))
         return _change(connection, memory, actor.name, "edited", status="approved", **values)
@@ -342,8 +338,18 @@ def _join(connection: Connection, memory: Memory, said: Message) -> None:
     connection.execute(sa.update(MEMORIES).where(MEMORIES.c.id == memory.id).values(message_ids=ids))
 
 
-def _supersede(connection: Connection, old: Memory, by_id: UUID, by: str) -> None:
-    _change(connection, old, by, "superseded", status="superseded", superseded_by=by_id)
+def _replace(connection: Connection, memory: Memory, by: str) -> None:
+    """What a memory takes the place of steps back, and what that would have taken the place of."""
+    at, seen_ids = memory.supersedes, {memory.id}
+    while at is not None and at not in seen_ids:
+        seen_ids.add(at)
+        row = connection.execute(sa.select(*_COLUMNS).where(MEMORIES.c.id == at)).first()
+        if row is None:
+            return
+        old = _memory(row)
+        if old.status in ("approved", "pending"):
+            _change(connection, old, by, "superseded", status="superseded", superseded_by=memory.id)
+        at = old.supersedes
 
 
 def _revive(connection: Connection, memory: Memory, by: str) -> None:
