@@ -77,7 +77,8 @@ class Gathering:
                 values[name] = value
             except Late:
                 self._running[name].cancel()
-                notices.append((name, f"The {name} did not answer within {deadline * 1000:.0f} ms; it was left out."))
+                waited = f"{deadline * 1000:.0f} ms" if deadline < 1 else f"{deadline:.0f} s"
+                notices.append((name, f"The {name} did not answer within {waited}; it was left out."))
             except CoachError as error:
                 notices.append((name, f"The {name} was left out: {error.sentence}"))
             except Exception:

@@ -148,6 +148,11 @@ def holds_history(backend: Backend, request: Request) -> bool:
     return holds is not None and holds(request)
 
 
+def patience(backend: Backend) -> float:
+    """Seconds that are worth waiting for what is gathered, where the backend has nothing to say without it."""
+    return float(getattr(backend, "patience", 0.0))
+
+
 #: name -> (module, label, needs a key)
 BACKENDS: dict[str, tuple[str, str, bool]] = {
     "extractive": ("extractive", "Quotes from the documents (no model)", False),

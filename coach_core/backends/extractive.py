@@ -41,6 +41,7 @@ class Extractive:
 
     name = "extractive"
     model = ""
+    patience = 10.0
 
     def __init__(self, score: Score | None = None) -> None:
         self._score = score

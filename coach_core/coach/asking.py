@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from coach_core import context, personas, routing
-from coach_core.backends import Backend, Request
+from coach_core.backends import Backend, Request, patience
 from coach_core.coach.looking_back import Ended
 from coach_core.coach.options import Limits, options
 from coach_core.errors import CoachError, PersonaNotFound, ThreadNotFound
@@ -260,7 +260,7 @@ class Asking:
             hosted_instructions=self._instructions(asked, hosted=True),
             tools=tools,
             calls=[Event("tool_call", call_id=call_id, name=call.name, arguments=call.arguments)] if call else (),
-            deadline=limits.context_deadline,
+            deadline=max(limits.context_deadline, patience(choices[0].backend)),
             tool_rounds=limits.tool_rounds,
             notices=tuple(notices),
             so_far=ask.resume_of.text if ask.resume_of else "",

@@ -1,6 +1,7 @@
 """How a question becomes a turn: with which values each backend is asked, what it keeps, tools called by hand."""
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -290,3 +291,19 @@ def test_the_commands_of_a_persona_say_how_they_are_written(library: tuple[Coach
     assert commands[0].does.startswith("Search the practice's documents") and why == ""
     _, why = coach.slash_commands(me, persona.id, "extractive")
     assert "uses no tools by itself" in why
+
+
+def test_quotes_are_worth_waiting_for(make_coach: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backend that has nothing to say without passages waits for them beyond the deadline of the others."""
+    coach = make_coach(backend="extractive", context_deadline=0.001)
+    me, late = coach.owner(), coach.knowledge.portion
+
+    def slow(*args: Any, **how: Any) -> Any:
+        threading.Event().wait(0.05)
+        return late(*args, **how)
+
+    monkeypatch.setattr(coach.knowledge, "portion", slow)
+    thread = coach.new_thread(me, coach.persona(me, "general").id)
+    turn = coach.start(me, thread.id, "How much sleep do I need?")
+    events = [e for e in coach.tail(me, turn.id) if e]
+    assert any(e.kind == "citation" for e in events) and not any("left out" in e.text for e in events)
