@@ -17,7 +17,7 @@ from coach_core.store import Database, metrics
 from coach_core.store.models.base import AnyRow, table_of
 from coach_core.store.models.conversations import CitationRow, FeedbackRow, MessageRow
 from coach_core.store.threads import THREADS, seen, visible
-from coach_core.types import Actor, Citation, Message, Part, clean_text, new_id
+from coach_core.types import Actor, Citation, Message, Part, Window, clean_text, new_id
 
 MESSAGES = table_of(MessageRow)
 CITATIONS = table_of(CitationRow)
@@ -26,6 +26,8 @@ _COLUMNS = [MESSAGES.c[n] for n in ("id", "thread_id", "parent_id", "turn_id", "
 _COLUMNS.append(MESSAGES.c.created_at)
 _OLDEST = (MESSAGES.c.created_at, MESSAGES.c.id)
 _CITATION_FIELDS = tuple(Citation.__dataclass_fields__)
+
+_AT_ONCE = 500  # ids in one query
 
 Children = Mapping[UUID | None, Sequence[UUID]]
 
@@ -51,23 +53,36 @@ def branch(
     """From the root to `head_id` (else the thread's head); with `last`, only the last so many."""
     with db.read() as connection:
         thread = seen(connection, actor, thread_id)
-        parents, children = _skeleton(connection, thread_id)
-        at = head_id or thread.head_id
-        if at is not None and at not in parents:
+        path = _path(connection, thread_id, head_id or thread.head_id, most=last)
+        if head_id is not None and not path and last != 0:
             raise MessageNotFound()
-        path: list[UUID] = []
-        while at is not None and (last is None or len(path) < last):
-            path.append(at)
-            at = parents[at]
-        wanted = MESSAGES.c.id.in_(path) if len(path) < len(parents) // 2 else MESSAGES.c.thread_id == thread_id
-        messages = _load(connection, actor, wanted, parents, children)
-    return [messages[i] for i in reversed(path)]
+        return _of_path(connection, actor, path)
+
+
+def window(
+    db: Database, actor: Actor, thread_id: UUID, last: int, *, around: UUID | None = None, after: int = 0
+) -> Window:
+    """The last so many messages of the branch on show; with `around`, from `last` before it to `after` behind it.
+
+    Raises MessageNotFound when that one is not on the branch."""
+    with db.read() as connection:
+        head_id = seen(connection, actor, thread_id).head_id
+        if around is None:
+            path = _path(connection, thread_id, head_id, most=last + 1)
+            return Window(tuple(_of_path(connection, actor, path[:last])), earlier=len(path) > last)
+        path = _path(connection, thread_id, head_id)
+        if around not in path:
+            raise MessageNotFound()
+        at = path.index(around)
+        low, high = max(0, at - after), at + last + 1
+        drawn = _of_path(connection, actor, path[low:high])
+        return Window(tuple(drawn), earlier=high < len(path), later=low > 0)
 
 
 def get(db: Database, actor: Actor, message_id: UUID) -> Message:
     with db.read() as connection:
-        thread_id = thread_of(connection, actor, message_id)
-        parents, children = _skeleton(connection, thread_id)
+        thread_of(connection, actor, message_id)
+        parents, children = _beside(connection, [message_id])
         return _load(connection, actor, MESSAGES.c.id == message_id, parents, children)[message_id]
 
 
@@ -143,6 +158,44 @@ def cleaned(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [cleaned(item) for item in value]
     return value
+
+
+def _path(connection: Connection, thread_id: UUID, head_id: UUID | None, most: int | None = None) -> list[UUID]:
+    """The ids from `head_id` up to the root, at most so many: a long thread costs what is looked at of it."""
+    if head_id is None or most == 0:
+        return []
+    own = MESSAGES.c.thread_id == thread_id
+    here = sa.select(MESSAGES.c.id, MESSAGES.c.parent_id, sa.literal(1).label("depth"))
+    up = here.where(own, MESSAGES.c.id == head_id).cte("up", recursive=True)
+    above = sa.select(MESSAGES.c.id, MESSAGES.c.parent_id, up.c.depth + 1).where(own, MESSAGES.c.id == up.c.parent_id)
+    up = up.union_all(above if most is None else above.where(up.c.depth < most))
+    return list(connection.execute(sa.select(up.c.id).order_by(up.c.depth)).scalars())
+
+
+def _of_path(connection: Connection, actor: Actor, path: Sequence[UUID]) -> list[Message]:
+    """The messages of a path that leads up, in the order in which they were said."""
+    found: dict[UUID, Message] = {}
+    for at in range(0, len(path), _AT_ONCE):
+        ids = path[at : at + _AT_ONCE]
+        parents, children = _beside(connection, ids)
+        found |= _load(connection, actor, MESSAGES.c.id.in_(ids), parents, children)
+    return [found[i] for i in reversed(path)]
+
+
+def _beside(connection: Connection, ids: Sequence[UUID]) -> tuple[dict[UUID, UUID | None], Children]:
+    """Of each message its parent, and all that hang on that parent, oldest first."""
+    query = sa.select(MESSAGES.c.id, MESSAGES.c.parent_id, MESSAGES.c.thread_id).where(MESSAGES.c.id.in_(ids))
+    rows = connection.execute(query).all()
+    parents = {row.id: row.parent_id for row in rows}
+    which: list[sa.ColumnElement[bool]] = [MESSAGES.c.parent_id.in_({p for p in parents.values() if p is not None})]
+    if root := next((row.thread_id for row in rows if row.parent_id is None), None):
+        which.append(sa.and_(MESSAGES.c.parent_id.is_(None), MESSAGES.c.thread_id == root))
+    children: dict[UUID | None, list[UUID]] = {}
+    for message_id, parent_id in connection.execute(
+        sa.select(MESSAGES.c.id, MESSAGES.c.parent_id).where(sa.or_(*which)).order_by(*_OLDEST)
+    ):
+        children.setdefault(parent_id, []).append(message_id)
+    return parents, children
 
 
 def _skeleton(connection: Connection, thread_id: UUID) -> tuple[dict[UUID, UUID | None], Children]:

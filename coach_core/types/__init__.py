@@ -36,12 +36,14 @@ from coach_core.types.conversation import (
     PartKind,
     Speaker,
     StoredFile,
+    Summary,
     Thread,
     ThreadHit,
     ThreadQuery,
     TurnRecord,
     TurnStatus,
     Usage,
+    Window,
 )
 from coach_core.types.endpoints import EndpointDraft, EndpointInfo, Fact, FactKind, KeyState, Trial, Vendor
 from coach_core.types.hosted import HostedCopy, HostedFailure, HostedOther, HostedState
@@ -76,6 +78,14 @@ from coach_core.types.memory import (
 from coach_core.types.models import EmbedderTrial
 from coach_core.types.parts import BackendInfo, Check, ToolSpec
 from coach_core.types.people import Actor, Persona, PersonaDraft, PersonaVersion, Role, User
+from coach_core.types.shelf import (
+    CollectionUse,
+    DocumentName,
+    DocumentPage,
+    DocumentShow,
+    DocumentSort,
+    Figures,
+)
 from coach_core.types.use import Deleted, DocumentUse, Unanswered, UnansweredStatus, UnansweredVerdict
 
 __all__ = [
@@ -93,8 +103,13 @@ __all__ = [
     "ClientQuery",
     "ClientSummary",
     "Collection",
+    "CollectionUse",
     "Deleted",
     "Document",
+    "DocumentName",
+    "DocumentPage",
+    "DocumentShow",
+    "DocumentSort",
     "DocumentStatus",
     "DocumentUse",
     "DoneStatus",
@@ -106,6 +121,7 @@ __all__ = [
     "EventKind",
     "Fact",
     "FactKind",
+    "Figures",
     "Filter",
     "Goal",
     "GoalKind",
@@ -143,6 +159,7 @@ __all__ = [
     "Source",
     "Speaker",
     "StoredFile",
+    "Summary",
     "Thread",
     "ThreadHit",
     "ThreadQuery",
@@ -160,6 +177,7 @@ __all__ = [
     "User",
     "Vendor",
     "Whose",
+    "Window",
     "clean_text",
     "new_id",
     "now",

@@ -93,6 +93,28 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """A piece of a branch in its order, and whether there is more of it before and behind."""
+
+    messages: tuple[Message, ...] = ()
+    earlier: bool = False
+    later: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What was said on a branch up to and with `message_id`, in short; `model` is empty when rules wrote it."""
+
+    id: UUID
+    thread_id: UUID
+    message_id: UUID
+    text: str
+    tokens: int
+    created_at: datetime
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of one turn as the API reported them, or as counted here when `estimated`."""
 
@@ -210,6 +232,7 @@ class ThreadHit:
 class ThreadQuery:
     text: str = ""
     persona_id: UUID | None = None
+    client_id: UUID | None = None
     backend: str = ""
     since: datetime | None = None
     until: datetime | None = None
