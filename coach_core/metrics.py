@@ -78,6 +78,12 @@ class Figures:
         """Share of thumbs that point up, 0..1."""
         return self.up / (self.up + self.down) if self.up + self.down else None
 
+    @property
+    def memory_accuracy(self) -> float | None:
+        """Share of the memories judged that were right in their answer, 0..1."""
+        right, wrong = (self.counts.get(f"memories_judged_{side}", 0) for side in ("right", "wrong"))
+        return right / (right + wrong) if right + wrong else None
+
 
 @dataclass(frozen=True, slots=True)
 class Point:

@@ -16,6 +16,7 @@ import typer
 
 from coach_core.cli import (
     asking,
+    clients,
     endpoints,
     hosted,
     knowledge,
@@ -69,6 +70,7 @@ app.command("uploads")(uploads.uploads)
 app.command("search")(knowledge.search)
 app.add_typer(library.app, name="knowledge")
 app.add_typer(threads.app, name="threads")
+app.add_typer(clients.app, name="clients")
 personas.app.command("hosted")(hosted.hosted)
 app.add_typer(personas.app, name="personas")
 app.add_typer(endpoints.app, name="endpoints")
