@@ -82,3 +82,10 @@ def test_a_row_without_a_vector_keeps_its_place_among_the_others() -> None:
     lent = lend(found, list(range(2, 41)), rows[1:])
     assert {f.number for f in lent} == set(range(1, 41))
     assert [f.score for f in lent] == sorted((f.score for f in lent), reverse=True)
+
+
+def test_models_count_by_their_weights() -> None:
+    one, other = {1: 1.0, 2: 0.0}, {1: 0.0, 2: 1.0}
+    alike, more = together([one, other]), together([one, other], [1.0, 3.0])
+    assert alike[1] == alike[2] and more[2] > more[1]
+    assert together([one, {}], [1.0, 3.0]) == one
