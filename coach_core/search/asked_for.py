@@ -17,7 +17,8 @@ _NUMBER = (
     r"|[一二三四五六七八九十百千两半]"
 )
 _UNIT = r"(?:mg|mcg|µg|ml|g|iu|ng|units?|milligram\w*|microgram\w*|grams?|miligramos|毫克|ملغ)"
-#: "l{2}amar": the word is no name of a vendor. The first kind that a question asks for counts: what it asks with, and what an answer holds
+#: the first kind that a question asks for counts: what it asks with, and what an answer holds;
+#: "l{2}amar" because the word begins like a vendor's name, which has no place here
 _KINDS = (
     (
         r"\b(?:dose|dosage|dosis|milligrams?|mg|miligramos?|milligramm|ng/ml|units of|unidades de|einheiten)\b"
