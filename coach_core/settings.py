@@ -74,6 +74,12 @@ def _database(value: str) -> str:
     return ""
 
 
+def _country(value: str) -> str:
+    if value and not (len(value) == 2 and value.isascii() and value.isalpha()):
+        raise ValueError("must be a country as two letters, such as US")
+    return value.upper()
+
+
 def _seconds(value: float) -> float:
     if not 0 < value <= 86_400:
         raise ValueError("must be a number of seconds above 0")
@@ -160,6 +166,13 @@ class Settings(BaseSettings):
     upload_mb: int = Field(25, ge=1, le=1024, description="The largest file, in MB.")
     unanswered_days: int = Field(
         180, ge=0, le=3650, description="Days that questions the documents did not answer are kept. 0: never."
+    )
+    care: bool = Field(True, description="Whether signs of acute crisis bring help lines beside the answer.")
+    care_model: bool = Field(
+        True, description="Whether the model that answers judges doubtful messages too, in the background."
+    )
+    care_country: Annotated[Text, AfterValidator(_country)] = Field(
+        "", description="Whose help lines are shown, as two letters. Empty: the browser's country, else by language."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much is logged.")
 

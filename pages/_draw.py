@@ -6,11 +6,13 @@ length; a finished answer is drawn with the same elements that painted it, so no
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from textwrap import shorten
-from uuid import UUID
+from typing import Any
+from uuid import UUID, uuid4
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -29,7 +31,9 @@ class Painter:
     """Paints one answer as its events come. `began` is what an answer that is gone on with starts from."""
 
     def __init__(self, place: DeltaGenerator, status: DeltaGenerator, anchor: str, began: str = "") -> None:
+        self._above = place.container()  # where help lines stand, before the first word
         self._place, self._status, self._anchor = place, status, anchor
+        self._drawn: list[DeltaGenerator] = []
         self._live: DeltaGenerator | None = None
         self._pending = self._began = began
         self._shown = ""
@@ -50,6 +54,9 @@ class Painter:
             self._cited.add(event.citation.number)
         elif event.kind == "retract":
             self._start_over()
+        elif event.kind == "notice" and event.source == "care" and event.arguments:
+            with self._above:
+                referral(event.arguments["care"])
         elif event.kind == "notice" and event.source == "fallback":
             self._who = "The backup"
             self.say(escape(event.text))
@@ -77,12 +84,15 @@ class Painter:
     def _draw(self, block: str) -> None:
         if self._live is None:
             self._live = self._place.empty()
+            self._drawn.append(self._live)
         self._live.markdown(markdown.safe(block, self._cited, self._anchor), anchors=False)
 
     def _start_over(self) -> None:
-        with self._place.container():
-            st.empty()
+        for block in self._drawn:
+            block.empty()
+        self._drawn.clear()
         self._live, self._pending, self._shown = None, self._began, ""
+        self._cited.clear()
 
 
 def follow(
@@ -153,6 +163,27 @@ def answer(place: DeltaGenerator, text: str, citations: Sequence[Citation], anch
     for start, block in markdown.placed(text):
         within = {at - start for at in doubted}
         place.markdown(markdown.safe(block, numbers, anchor, within), anchors=False)
+
+
+def referral(told: Mapping[str, Any]) -> None:
+    """Help lines beside an answer: calm, and not to be missed."""
+    rtl = str(told["locale"]).startswith("ar")
+    with st.container(key=f"care{'-rtl' if rtl else ''}-{uuid4().hex[:8]}", border=True, gap="small"):
+        st.markdown(f":material/favorite: **{escape(told['title'])}**", anchors=False)
+        st.markdown(escape(told["text"]), anchors=False)
+        st.markdown(f"**{escape(told['emergency'])}**", anchors=False)
+        st.markdown("\n".join(_help_line(line) for line in told["lines"]), anchors=False)
+
+
+def _help_line(line: Mapping[str, str]) -> str:
+    """One line as an item: its number can be tapped on a phone."""
+    number, url = line.get("number", ""), line.get("url", "")
+    dial = re.sub(r"[^\d*+#]", "", number)
+    call = f" [{escape(number)}](tel:{dial})" if dial else ""
+    hours = f", {escape(line['hours'])}" if line.get("hours") else ""
+    where = f"{escape(line['country'])} " if line.get("country") else ""
+    site = f" · [{escape(markdown.web_host(url) or url)}]({url})" if url.startswith("https://") else ""
+    return f"- {where}{escape(line['name'])}{call}{hours}{site}"
 
 
 def question(message: Message) -> None:

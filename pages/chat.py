@@ -15,10 +15,10 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from coach_core.errors import CoachError, NotFound
-from coach_core.types import Message, Persona, StoredFile, Thread, TurnRecord
-from coach_core.ui import client, drawers, shared
+from coach_core.types import Client, Message, Persona, StoredFile, Thread, TurnRecord
+from coach_core.ui import client, drawers, remembered, shared
 from coach_core.ui.shared import escape
-from pages import _acts, _draw
+from pages import _acts, _client_picker, _draw
 
 LOOK_EVERY = 5.0  # seconds
 REASONS = ("Wrong", "Not what I asked", "No good source", "Too long", "Unclear")
@@ -43,7 +43,7 @@ state = st.session_state
 # -- drawing -------------------------------------------------------------------------------------------
 
 
-def header(personas: Sequence[Persona], persona: Persona | None, thread: Thread | None) -> None:
+def header(personas: Sequence[Persona], persona: Persona | None, thread: Thread | None, about: Client | None) -> None:
     suffix = thread.id if thread else "new"
     with st.container(horizontal=True, vertical_alignment="center", key="head"):
         by_id = {p.id: p for p in personas}
@@ -60,9 +60,11 @@ def header(personas: Sequence[Persona], persona: Persona | None, thread: Thread 
             label_visibility="collapsed",
             width=260,
         )
+        _client_picker.draw(about, thread)
         with st.popover("More", icon=":material/more_horiz:", type="tertiary", help="Who answers; this thread"):
             answered_by(thread, f"backend-{suffix}")
             if thread is not None:
+                _client_picker.menu(thread)
                 thread_menu(thread)
 
 
@@ -105,14 +107,14 @@ def thread_menu(thread: Thread) -> None:
     st.button("Delete this thread", icon=":material/delete:", type="tertiary", on_click=_acts.delete, args=(thread,))
 
 
-def empty(persona: Persona) -> None:
+def empty(persona: Persona, about: Client | None) -> None:
     """What a person meets first: the persona's own sentence and four starters."""
     with st.container(key="empty", gap="medium"):
         st.header(escape(persona.draft.empty_state or f"What is on your mind? {persona.name} listens."), anchor=False)
         if persona.draft.greeting and persona.draft.greeting != persona.draft.empty_state:
             st.markdown(escape(persona.draft.greeting))
         with st.container(key="starters", gap="small"):
-            for n, starter in enumerate(persona.draft.starters[:4]):
+            for n, starter in enumerate(_client_picker.starters(about, persona)):
                 st.button(
                     escape(starter),
                     key=f"starter-{persona.id}-{n}",
@@ -132,6 +134,7 @@ def conversation(
     if len(shown) < len(messages):
         st.button(f"Show {len(messages) - len(shown)} earlier messages", type="tertiary", on_click=_acts.show_more)
     cited = shared.coach().citations(shared.actor(), [m.id for m in shown if m.speaker == "assistant"])
+    referrals = shared.coach().referrals(shared.actor(), thread.id)
     for message in shown:
         with st.container(key=f"{message.speaker}-{message.id}", gap="xsmall"):
             if message.speaker == "user":
@@ -142,6 +145,9 @@ def conversation(
                 if message.status == "streaming":
                     growing = place
                     continue
+                if message.id in referrals:
+                    with place:
+                        _draw.referral(referrals[message.id].as_told())
                 citations = cited.get(message.id, [])
                 _draw.answer(place, message.text, citations, str(message.id))
                 if citations:
@@ -193,6 +199,8 @@ def row(thread: Thread, message: Message, busy: bool) -> None:
         if record is not None:
             if "total" in record.timing:
                 st.caption(shared.seconds(record.timing["total"]), width="content")
+            if line := remembered.line(record):
+                st.caption(f":material/bookmark: {escape(line)}", width="content")
             tool(f"turn-{message.id}", ":material/info:", "How this answer came about", _acts.open_turn, message.id)
 
 
@@ -412,7 +420,8 @@ def main() -> None:
     persona = _acts.chosen_persona(personas, thread)
     running, messages = read(thread) if thread else (None, [])
     growing: DeltaGenerator | None = None
-    header(personas, persona, thread)
+    about = _client_picker.client_of(thread)
+    header(personas, persona, thread, about)
     if deleted := state.get("_deleted"):
         if thread is None:
             with st.container(horizontal=True, vertical_alignment="center"):
@@ -425,7 +434,7 @@ def main() -> None:
         if thread is not None:
             growing = conversation(thread, messages, persona, running is not None)
         elif persona is not None:
-            empty(persona)
+            empty(persona, about)
     composer(running, persona, thread)
     questions = [m.text for m in messages if m.speaker == "user"]
     client.mount(

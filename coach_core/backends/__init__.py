@@ -46,6 +46,7 @@ class Request:
     followed by tool messages with their results; it is sent after the question.
     `passages[i]` is cited as [i + 1]. `resume_from` is the partial answer to go on from, or "".
     `provider_state` is what this backend yielded in `done.ids` for the message before, or None.
+    `referral` is what the person is shown of help lines beside the answer: who cannot speak for itself says that alone.
     `stores` are hosted vector stores that the API searches itself; then `context` holds no passages.
     `schema` is the JSON Schema that the answer must follow. Timeouts are seconds. `trial`: nobody will go on
     from it, so a conversation and an assistant that are made for it at the API are deleted again.
@@ -67,6 +68,7 @@ class Request:
     model: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     provider_state: Mapping[str, str] | None = None
+    referral: str = ""
     resume_from: str = ""
     read_file: Callable[[UUID], bytes] | None = None
     first_token_timeout: float = 25.0

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 
 from coach_core.backends import Endpoint, Request
-from coach_core.backends.phrases import GREETINGS, Phrases, connect, phrases
+from coach_core.backends.phrases import GREETINGS, Phrases, asks_of_medicine, connect, phrases
 from coach_core.backends.sentences import Unit, units
 from coach_core.search import words
 from coach_core.search.fit import judge
@@ -66,12 +66,16 @@ class Extractive:
         pass
 
     def _answer(self, request: Request) -> str:
+        if request.referral:  # no quotation has a place beside this
+            return request.referral
         question, language = _question(request)
         say = phrases(language)
         if _asks_nothing(request.question.text):
             body = say.hello
         else:
             body = self._answer_from(question, request.passages, say)
+            if asks_of_medicine(request.question.text):
+                body = f"{say.medicine}\n\n{body}"
         if any(part.kind == "image" for part in request.question.parts):
             body = f"{say.picture}\n\n{body}"
         return body if request.history else f"{body}\n\n{connect(language)}"

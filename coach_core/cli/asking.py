@@ -193,6 +193,9 @@ class _Words:
             self._break()
             self._citations.clear()
             shell.say(f"(taken back: {event.text})" if event.text else "(taken back)")
+        elif event.kind == "notice" and event.source == "care":
+            self._break()
+            shell.put(f"{event.text}\n")
         elif event.kind == "notice":
             self._beside(event.text)
         elif event.kind == "tool_call":

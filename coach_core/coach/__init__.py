@@ -18,6 +18,7 @@ from coach_core import access, prices
 from coach_core.backends import Endpoint
 from coach_core.coach import searching, seed
 from coach_core.coach.asking import Asking, Limits
+from coach_core.coach.caring import Caring, care_settings
 from coach_core.coach.clients import Clients
 from coach_core.coach.conversations import Conversations
 from coach_core.coach.endpoints import Endpoints, rows_of
@@ -85,9 +86,10 @@ class Coach(
         recaller = Recaller(db, self.knowledge.embedding.asked)
         self._remembering = Remembering(db, recaller, self._ways, current, self._embedders)
         note = self._reranking.note
-        self._asking = Asking(
-            db, self.runner, current, self._limits, *find, self._hosted, after, score, note, self._remembering
-        )
+        bundled = lambda: self.settings.embedder in {"", "bundled"}  # noqa: E731
+        self._caring = Caring(db, self.settings.home, lambda: care_settings(self.settings), bundled)
+        beside = after, score, note, self._remembering, self._caring
+        self._asking = Asking(db, self.runner, current, self._limits, *find, self._hosted, *beside)
         self.jobs = Jobs(db, self.knowledge)
         self.jobs.also("hosted", EVERY, self._hosted.run)
         self.jobs.also("memories", REMEMBER, self._remembering.embed)
@@ -122,6 +124,7 @@ class Coach(
         self._uploads.close()
         self.parts.close()
         self._reranking.close()
+        self._caring.close()
         self.knowledge.close()
         self._db.close()
 

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from coach_core import context, personas, routing
 from coach_core.backends import Backend, Request, patience
+from coach_core.coach.caring import Caring, Found
 from coach_core.coach.looking_back import Ended
 from coach_core.coach.options import Limits, options
 from coach_core.errors import CoachError, PersonaNotFound, ThreadNotFound
@@ -144,6 +145,7 @@ class Asking:
         score: hold.Score | None = None,
         note: Callable[[], str] = str,
         memory: Memory | None = None,
+        caring: Caring | None = None,
     ) -> None:
         self._db = db
         self._runner = runner
@@ -152,6 +154,7 @@ class Asking:
         self._find = find
         self._attached = attached
         self._hosted = hosted
+        self._caring = caring
         self._after = after
         self._score = score
         self._note = note  # what there is to say of the search, once
@@ -194,7 +197,7 @@ class Asking:
 
         def produce(cancel: threading.Event, timing: dict[str, float]) -> Iterator[Event]:
             clock = Clock(parts=timing)
-            turn = self._turn(asked)
+            turn = self._turn(asked, cancel)
             clock.mark("prepare")
             return run_turn(turn, cancel, clock)
 
@@ -229,7 +232,7 @@ class Asking:
 
     # -- one turn -----------------------------------------------------------------------------------
 
-    def _turn(self, asked: _Asked) -> Turn:
+    def _turn(self, asked: _Asked, cancel: threading.Event) -> Turn:
         persona, limits, ask = asked.persona, asked.limits, asked.ask
         question, before = self._branch(asked)
         tools = self._tools(persona.draft, asked)
@@ -252,9 +255,11 @@ class Asking:
         if any(p.kind == "file" for m in (*history, question) for p in m.parts):
             choices = [replace(c, stores=()) for c in choices]  # an API's search sees no file of the person's own
         call_id = f"call_{asked.record.id.hex[-20:]}"
+        care = self._caring
+        found = care.look(asked.actor, asked.record.id, question.text, choices[0], cancel) if care else Found()
         return Turn(
             id=asked.record.id,
-            request=request,
+            request=replace(request, referral=found.text),
             choices=choices,
             sources=self._sources(asked, question, history),
             hosted_instructions=self._instructions(asked, hosted=True),
@@ -266,6 +271,9 @@ class Asking:
             so_far=ask.resume_of.text if ask.resume_of else "",
             cited=asked.cited,
             left_out=left_out,
+            referral=found.event,
+            told=found.told,
+            late=found.late,
             asked=asked.requests.append,
         )
 

@@ -19,6 +19,7 @@ from coach_core.store import Database, audit
 from coach_core.types import Actor
 
 if TYPE_CHECKING:
+    from coach_core.coach.caring import Caring
     from coach_core.coach.hosted import Hosted
     from coach_core.coach.looking_back import LookingBack
     from coach_core.coach.remembering import Remembering
@@ -36,6 +37,7 @@ class Base:
     _uploads: Uploads
     _attached: Attached
     _asking: Asking
+    _caring: Caring
     _hosted: Hosted
     _reranking: Reranking
     _looking: LookingBack

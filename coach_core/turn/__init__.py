@@ -99,7 +99,8 @@ class Turn:
     asked. `so_far` is the text of an answer that is gone on with and `cited` what it has cited; their
     numbers stay. Of that text request.resume_from is what came after its last tool. `hosted_instructions`
     stand in for the request's where the API searches the documents itself. `left_out` counts the older
-    messages that request.history lacks. `asked` is called with each request as a backend is given it.
+    messages that request.history lacks. `referral` is shown first of all, `told` is told with the question,
+    `late` gives a notice that may come while the answer does. `asked` is called with each request as a backend is given it.
     """
 
     id: UUID
@@ -115,6 +116,9 @@ class Turn:
     so_far: str = ""
     cited: Sequence[Citation] = ()
     left_out: int = 0
+    referral: Event | None = None
+    told: str = ""
+    late: Callable[[], Event | None] = _nothing
     asked: Callable[[Request], None] = _unheard
 
 

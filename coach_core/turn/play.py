@@ -77,6 +77,8 @@ class Play:
                 yield from self._begin(request)
             try:
                 for event in self._ask(choice, request):
+                    if (late := self._turn.late()) is not None:
+                        yield late
                     yield replace(event, attempts=number) if event.terminal else event
                 return
             except CoachError as error:
@@ -120,6 +122,8 @@ class Play:
 
     def _begin(self, request: Request) -> Iterator[Event]:
         """Say what is known, wait for the sources that this request needs, run what the person called."""
+        if self._turn.referral is not None:
+            yield self._turn.referral
         for source, text in self._turn.notices:
             yield Event("notice", source=source, text=text)
         needed = [n for n in self._turn.sources if n != _KNOWLEDGE or not request.stores]
@@ -147,7 +151,7 @@ class Play:
                 yield Event("notice", source="retrieval", text=_found(self._passages))
 
     def _filled(self, request: Request, passages: Sequence[Passage]) -> Request:
-        told = (self._memory, context.render_passages(passages))
+        told = (self._memory, context.render_passages(passages), self._turn.told)
         return replace(request, passages=tuple(passages), context="\n\n".join(t for t in told if t))
 
     # -- one backend --------------------------------------------------------------------------------

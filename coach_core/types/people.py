@@ -21,6 +21,7 @@ class Actor:
     name: str = ""
     client_id: UUID | None = None
     channel: str = "web"
+    locale: str = ""  # as the browser says, such as de-AT
 
 
 @dataclass(frozen=True, slots=True)

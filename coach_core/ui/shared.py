@@ -11,6 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import wraps
 from pathlib import Path
@@ -73,10 +74,15 @@ def actor() -> Actor:
     chosen = st.session_state.get("_profile_id")
     if chosen is not None:
         try:
-            return coach().actor_for(chosen)
+            return _here(coach().actor_for(chosen))
         except ProfileNotFound:
             del st.session_state["_profile_id"]
-    return coach().owner()
+    return _here(coach().owner())
+
+
+def _here(actor: Actor) -> Actor:
+    """The actor with what the browser says of language and country."""
+    return replace(actor, locale=str(st.context.locale or ""))
 
 
 def choose_profile(user: User) -> None:
@@ -198,6 +204,13 @@ def when(moment: datetime) -> str:
     if here.year == today.year:
         return here.strftime("%-d %b, %H:%M")
     return here.strftime("%-d %b %Y")
+
+
+def day(moment: datetime) -> str:
+    """The day meant, past or to come: today, tomorrow, 24 Nov."""
+    here, today = local(moment).date(), local(now()).date()
+    near = {0: "today", 1: "tomorrow", -1: "yesterday"}.get((here - today).days)
+    return near or here.strftime("%-d %b" if here.year == today.year else "%-d %b %Y")
 
 
 def seconds(milliseconds: float) -> str:
