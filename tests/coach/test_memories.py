@@ -116,7 +116,7 @@ def test_turns_that_repeat_what_the_model_was_told_add_nothing(
         "“I struggle with saying no to my boss.” Is that still so?",
         "> I want to run a half marathon by October.\nWhat do you make of this?",
         "Yes, I want to run a half marathon. I struggle with saying no.",
-        "- goal (said on 3 May 2026): I want to run a half marathon by October.",
+        "- goal, 3 May 2026: I want to run a half marathon by October.",
         "Do you remember that I want to run a half marathon?",
         "The half marathon: I really want to run a half marathon by October!",
         "I struggle with my boss, saying no to my boss.",
