@@ -29,6 +29,7 @@ from benchmarks import chunks
 from benchmarks.answers import machine
 from benchmarks.cached import CACHE
 from coach_core.knowledge import Knowledge
+from coach_core.search import finder
 from coach_core.search.meaning import Embedder
 from coach_core.search.vectors import Matrix
 from coach_core.store import Database
@@ -204,7 +205,8 @@ def _recall(database: Database, sides: Sequence[Any], models: Sequence[chunks.Ve
         for at in range(_RECALLED):
             wanted = set(order[np.argsort(-exact[at], kind="stable")[:_KEPT]].tolist())
             with database.read() as connection:
-                there, rows = side.index.rows(connection, side.index.search(asked[at], [collection], 200))
+                near = side.index.search(asked[at], [collection], finder.CANDIDATES)[: finder.READ]
+                there, rows = side.index.rows(connection, near)
             best = sorted(zip((rows @ asked[at]).tolist(), there, strict=True), reverse=True)[:_KEPT]
             hits += len(wanted & {n for _, n in best})
         worst = min(worst, hits / (_RECALLED * _KEPT))

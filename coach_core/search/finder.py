@@ -8,7 +8,8 @@ words alone decide.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from heapq import nlargest
 from typing import Literal
 from uuid import UUID
 
@@ -27,6 +28,7 @@ from coach_core.types import Filter
 F32 = NDArray[np.float32]
 By = Literal["both", "words", "meaning"]
 CANDIDATES = 200
+READ = 64  # of the best, whose stored vectors are read
 
 
 class Side:
@@ -99,8 +101,8 @@ def find(
         apart = asked.side.apart(asked.vector, within)
         pool |= dict.fromkeys(index.search(apart, within, CANDIDATES, versions))
         sides.append((asked, apart))
-    seen = [_look(connection, asked, apart, list(pool), within) for asked, apart in sides]
-    likeness = fuse.together([s.near for s in seen], [s.weight for s in seen])
+    seen = [_look(asked, apart, list(pool), within) for asked, apart in sides]
+    likeness = _together(seen)
     covered = 1.0
     if likeness and said:
         covered = fuse.coverage(said, readings, matching.holding(connection, list(asked_for), known), known.total)
@@ -109,16 +111,34 @@ def find(
         glossed, share = gloss.scores(chunks.words_of(connection, list(pool)), held, known.total)
         covered = max(covered, share) if said else share
         said = glosses.better(said, glossed)
+    if seen:
+        scores = fuse.weighed(likeness, said, covered)
+        best = nlargest(READ, scores, key=scores.__getitem__)
+        seen = [_read(connection, asked, apart, one, best) for (asked, apart), one in zip(sides, seen, strict=True)]
+        likeness = _together(seen)
     found = fuse.fuse(likeness, said, covered, seen[0].cosines if seen else {})
     return _lend(found, [s for s in seen if s.numbers])
 
 
-def _look(connection: Connection, ask: Asked, apart: F32, pool: list[int], within: Sequence[UUID]) -> _Seen:
-    numbers, rows = ask.side.index.rows(connection, pool)
-    likeness = rows @ np.stack([apart, ask.vector], axis=1)
-    near = dict(zip(numbers, likeness[:, 0].tolist(), strict=True))
-    cosines = dict(zip(numbers, likeness[:, 1].tolist(), strict=True))
-    return _Seen(numbers, rows, ask.side.index.mean(within), near, cosines, ask.weight)
+def _look(ask: Asked, apart: F32, pool: list[int], within: Sequence[UUID]) -> _Seen:
+    numbers, rows = ask.side.index.held(within, pool)
+    return _Seen(numbers, rows, ask.side.index.mean(within), *_likeness(ask, apart, numbers, rows), ask.weight)
+
+
+def _read(connection: Connection, ask: Asked, apart: F32, seen: _Seen, best: Sequence[int]) -> _Seen:
+    """`seen`, with the likeness of the best as their stored vectors have it: in memory they are a little off."""
+    near, cosines = _likeness(ask, apart, *ask.side.index.rows(connection, best))
+    return replace(seen, near=seen.near | near, cosines=seen.cosines | cosines)
+
+
+def _likeness(ask: Asked, apart: F32, numbers: list[int], rows: F32) -> tuple[dict[int, float], dict[int, float]]:
+    both = rows @ np.stack([apart, ask.vector], axis=1)
+    near, cosines = (dict(zip(numbers, column.tolist(), strict=True)) for column in both.T)
+    return near, cosines
+
+
+def _together(seen: Sequence[_Seen]) -> dict[int, float]:
+    return fuse.together([s.near for s in seen], [s.weight for s in seen])
 
 
 def _lend(found: list[fuse.Found], seen: Sequence[_Seen]) -> list[fuse.Found]:

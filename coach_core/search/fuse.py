@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 import numkong
 import numpy as np
@@ -46,20 +45,26 @@ def fuse(
     says less: the best of bad matches is no good one, and in another language nothing but names will match. With
     one side missing the other decides alone.
     """
+    by_words, by_meaning = _ranks(bm25), _ranks(likeness)
+    told = likeness if cosines is None else cosines
+    out: list[Found] = []
+    for number, score in weighed(likeness, bm25, coverage).items():
+        ranks = (by_words.get(number), by_meaning.get(number))
+        out.append(Found(number, score, *ranks, bm25.get(number), told.get(number)))
+    return _ordered(out)
+
+
+def weighed(likeness: Mapping[int, float], bm25: Mapping[int, float], coverage: float = 1.0) -> dict[int, float]:
+    """The fused score of each row (see `fuse`)."""
     low = min(likeness.values(), default=0.0)
     span = max(likeness.values(), default=0.0) - low
     most = max(bm25.values(), default=0.0)
     share = 1 / (1 + coverage) if likeness and bm25 else 1.0 if likeness else 0.0
-    by_words, by_meaning = _ranks(bm25), _ranks(likeness)
-    told = likeness if cosines is None else cosines
-    out: list[Found] = []
-    for number in likeness.keys() | bm25.keys():
-        near = (likeness[number] - low) / span if number in likeness and span > 0 else float(number in likeness)
-        said = bm25.get(number, 0.0) / most if most > 0 else 0.0
-        score = share * near + (1 - share) * said
-        ranks = (by_words.get(number), by_meaning.get(number))
-        out.append(Found(number, score, *ranks, bm25.get(number), told.get(number)))
-    return _ordered(out)
+    out = {n: share * ((near - low) / span if span > 0 else 1.0) for n, near in likeness.items()}
+    if most > 0:
+        for number, said in bm25.items():
+            out[number] = out.get(number, 0.0) + (1 - share) * said / most
+    return out | {n: 0.0 for n in bm25 if n not in out}
 
 
 def coverage(
@@ -88,12 +93,13 @@ def together(models: Sequence[Mapping[int, float]], weights: Sequence[float] = (
     known = [(m, w) for m, w in zip(models, weights or [1.0] * len(models), strict=True) if m]
     if len(known) < 2:
         return dict(known[0][0]) if known else {}
-    scaled = [(_standard(m), w) for m, w in known]
-    out: dict[int, float] = {}
-    for number in dict.fromkeys(n for m, _ in known for n in m):
-        parts = [(s[number], w) for s, w in scaled if number in s]
-        out[number] = sum(score * w for score, w in parts) / (sum(w for _, w in parts) or 1.0)
-    return out
+    place = {number: at for at, number in enumerate(dict.fromkeys(n for m, _ in known for n in m))}
+    total, weight = np.zeros(len(place)), np.zeros(len(place))
+    for model, share in known:
+        here = [place[n] for n in model]
+        total[here] += share * _standard(np.fromiter(model.values(), np.float64, len(model)))
+        weight[here] += share
+    return dict(zip(place, (total / np.where(weight > 0, weight, 1.0)).tolist(), strict=True))
 
 
 def lend(found: Sequence[Found], numbers: Sequence[int], vectors: F32) -> list[Found]:
@@ -129,10 +135,8 @@ def _scored(found: Found, score: float) -> Found:
     return Found(found.number, score, *ranks, found.score_words, found.score_meaning)
 
 
-def _standard(scores: Mapping[int, float]) -> dict[int, float]:
-    mean = fmean(scores.values())
-    spread = math.sqrt(fmean([(score - mean) ** 2 for score in scores.values()])) or 1.0
-    return {number: (score - mean) / spread for number, score in scores.items()}
+def _standard(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    return (scores - scores.mean()) / (scores.std() or 1.0)
 
 
 def _ordered(found: Sequence[Found]) -> list[Found]:

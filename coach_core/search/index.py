@@ -98,10 +98,18 @@ class Index:
         sizes = [len(m) for m in matrices]
         return np.average([m.mean() for m in matrices], axis=0, weights=sizes).astype(np.float32)
 
+    def held(self, ids: Sequence[UUID], numbers: Sequence[int]) -> tuple[list[int], F32]:
+        """Those of `numbers` that have a vector in memory, and about their rows: no row is read for it."""
+        wanted = np.asarray(numbers, np.int64)
+        found = [held.matrix.rows_of(wanted) for c in ids if (held := self._held.get(c)) is not None and len(numbers)]
+        if not found:
+            return [], np.zeros((0, self.dim), np.float32)
+        return np.concatenate([n for n, _ in found]).tolist(), np.concatenate([r for _, r in found])
+
     def rows(self, connection: Connection, numbers: Sequence[int]) -> tuple[list[int], F32]:
         """The float16 rows of those of `numbers` that have a vector, exactly as they are stored.
 
-        Those in memory would be at hand, but of ten nearest among 100,000 alike ones they take one for another.
+        Those in memory are at hand, but of ten nearest among 100,000 alike ones they take one for another.
         """
         blobs = chunks.vectors_of(connection, numbers, self.model)
         if not blobs:

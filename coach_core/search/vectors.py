@@ -48,6 +48,8 @@ class Matrix:
         self._next = 0
         self._dead = 0
         self._sum = np.zeros(dim, np.float64)
+        self._sorted = True  # as they mostly are: passages are numbered as they come and embedded in that order
+        self._order: NDArray[np.intp] | None = None
 
     def __len__(self) -> int:
         return self._rows.count - self._dead
@@ -79,6 +81,9 @@ class Matrix:
             if rows.count + new > len(rows.numbers):
                 rows = _grown(rows, max(rows.count + new, int(len(rows.numbers) * _GROWTH)))
             here = slice(rows.count, rows.count + new)
+            before = rows.numbers[here.start - 1] if here.start else -1
+            self._sorted = self._sorted and bool((np.diff(numbers, prepend=before) > 0).all())
+            self._order = None
             rows.levels[here], rows.scales[here] = levels, scales
             rows.numbers[here], rows.alive[here] = numbers, True
             rows.owners[here] = [self._code(owner) for owner in owners]
@@ -114,6 +119,22 @@ class Matrix:
         order = np.argsort(-scores, kind="stable")
         return numbers[best[order]], scores[order] * unit[0]
 
+    def rows_of(self, numbers: Numbers) -> tuple[Numbers, F32]:
+        """Those of `numbers` that are here, and their rows: each within a thousandth of the vector that was added."""
+        with self._gate:
+            rows = self._rows
+            if self._order is None and not self._sorted:
+                self._order = np.argsort(rows.numbers[: rows.count], kind="stable")
+            order = self._order
+        held = rows.numbers[: rows.count]
+        # the last of a number: a passage that came back is there twice
+        at = np.searchsorted(held, numbers, side="right", sorter=order) - 1
+        places = at[at >= 0] if order is None else order[at[at >= 0]]
+        asked = numbers[at >= 0]
+        there = (held[places] == asked) & rows.alive[places]
+        places = places[there]
+        return asked[there], rows.levels[places] * rows.scales[places][:, None]
+
     def _code(self, owner: Hashable) -> int:
         if owner not in self._codes:
             self._codes[owner] = self._next
@@ -136,6 +157,7 @@ class Matrix:
         rows.numbers[:], rows.owners[:], rows.alive[:] = old.numbers[kept], old.owners[kept], True
         self._rows = _Rows(rows.levels, rows.scales, rows.numbers, rows.owners, rows.alive, len(kept))
         self._dead = 0
+        self._order = None
         self._sum = _total(rows)
 
 

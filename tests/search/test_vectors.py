@@ -85,3 +85,15 @@ def test_searches_go_on_while_rows_come_and_go() -> None:
     for thread in threads:
         thread.join()
     assert not faults
+
+
+def test_rows_in_memory_are_about_those_that_were_added() -> None:
+    vectors = rows(60, seed=5)
+    matrix = Matrix(384)
+    for part in (slice(40, 60), slice(0, 40)):  # not in the order of their numbers
+        matrix.add("a" if part.start else "b", np.arange(60)[part], vectors[part])
+    matrix.remove("a")
+    matrix.add("c", np.array([45]), vectors[:1])  # a number that came back, with another vector
+    numbers, held = matrix.rows_of(np.array([3, 45, 50, 99]))
+    assert numbers.tolist() == [3, 45]
+    assert np.abs(held - vectors[[3, 0]]).max() < 0.005
