@@ -198,6 +198,8 @@ def measure(samples: Sequence[Sample], models: Sequence[Any], *, facts: bool, mi
     ours, bm25, dense = Found(), Found(), Found()
     by_category: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     took: list[float] = []
+    right: list[float] = []
+    helped: list[float] = []
     missed: list[dict[str, Any]] = []
     kept = 0
     for sample in samples:
@@ -216,6 +218,10 @@ def measure(samples: Sequence[Sample], models: Sequence[Any], *, facts: bool, mi
                     for found, rank in rankers.values():
                         first = rank(question.text)[:k]
                         found.add(k, question.evidence, set(first), sum(costs[i] for i in first) / whole)
+                told = talk.told(question.text)
+                holds = [bool(set(question.evidence) & ids) for ids in told]
+                right += holds
+                helped.append(any(holds))
                 at = by_category[question.category or "?"]
                 at["ours"].append(ours.shares[10][-1])
                 at["bm25"].append(bm25.shares[10][-1])
@@ -234,6 +240,9 @@ def measure(samples: Sequence[Sample], models: Sequence[Any], *, facts: bool, mi
         "bm25": bm25.summary(),
         "meaning": dense.summary(),
         "above_bm25@10": round(best / plain - 1, 4) if plain else None,
+        "judged_right": round(fmean(right), 4) if right else None,
+        "questions_helped": round(fmean(helped), 4),
+        "told_a_question": round(len(right) / len(helped), 2),
         "p50_ms": round(took[len(took) // 2], 1),
         "p95_ms": round(took[min(len(took) - 1, int(0.95 * len(took)))], 1),
         "by_category@10": {
@@ -282,6 +291,11 @@ class Talks:
             everything=True,
         )
         return {self._ids[i] for item in found.items for i in item.message_ids}, found.tokens
+
+    def told(self, question: str) -> list[set[str]]:
+        """The turns behind each thing told at the app's own settings."""
+        found = self._recaller.recall(self._me, self._whose, question, moment=self._last)
+        return [{self._ids[i] for i in item.message_ids} for item in found.items]
 
     def close(self) -> None:
         self._db.close()
@@ -373,8 +387,12 @@ def table(result: Mapping[str, Any]) -> str:
             cells.append(f"{found[way]['@10']['tokens']:.1%}")
             cells.append(f"{found['p95_ms']:g}" if way == "recalled" else "")
             out.append(f"| {name}, {label} | {found['questions']} | " + " | ".join(cells) + " |")
+    judged = "; ".join(
+        f"{name} {f['judged_right']:.0%} of {f['told_a_question']:g} told a question, in {f['questions_helped']:.0%} of them"
+        for name, f in result["files"].items()
+    )
     facts = f"Machine: {result['machine']}. Models: {', '.join(result['models'])}."
-    return "\n".join([*out, "", facts])
+    return "\n".join([*out, "", f"Judged right at the app's own settings: {judged}.", "", facts])
 
 
 def _say(text: str) -> None:
