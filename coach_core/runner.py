@@ -199,7 +199,8 @@ class Runner:
             try:
                 ended(end, [e.citation for e in live.events if e.citation])
             except Exception:
-                log.exception("turn %s was not looked back at", live.record.id)
+                if not self._stop.is_set():  # else it is the shutting down that broke in
+                    log.exception("turn %s was not looked back at", live.record.id)
 
     def _take(self, live: Live, event: Event) -> None:
         with live.changed:

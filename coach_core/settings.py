@@ -140,6 +140,12 @@ class Settings(BaseSettings):
     )
     history_messages: int = Field(20, ge=0, le=1000, description="Messages of the thread that a model is told.")
     history_tokens: int = Field(6000, ge=0, le=2_000_000, description="Their length at most, in tokens.")
+    summary_tokens: int = Field(
+        600, ge=0, le=20_000, description="Longest summary of the older part of a long thread, in tokens. 0: none."
+    )
+    summary_by: Literal["rules", "model"] = Field(
+        "rules", description="Who writes it, after an answer: rules alone, or the model that answered."
+    )
     passages: int = Field(8, ge=0, le=100, description="Passages looked up for a question.")
     passage_tokens: int = Field(
         3000,

@@ -23,7 +23,8 @@ TABS = ["Connections", "Values", "Profiles", "Log"]
 GROUPS = {
     "Who answers": "backend fallback model openai_api_key openai_base_url local_model local_model_context",
     "Care": "care care_model care_country",
-    "What goes with a question": "history_messages history_tokens passages memories context_deadline",
+    "What goes with a question": "history_messages history_tokens summary_tokens summary_by passages memories "
+    "context_deadline",
     "Models of search": "embedder embedder_key reranker reranker_key reranker_passages reranker_deadline",
     "An answer's limits": "answer_tokens temperature first_token_timeout token_timeout turn_timeout tool_rounds",
     "This server": "home database_url host port message_chars upload_mb log_level script",

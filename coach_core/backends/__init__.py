@@ -40,7 +40,8 @@ class Endpoint:
 class Request:
     """One question with all that goes with it.
 
-    Prompt order: `instructions` (persona, citation rules; stable) then `history` (oldest first), then
+    Prompt order: `instructions` (persona, citation rules; stable), `summary` (what was said before `history`, in
+    short; told with it, so never where a server holds the conversation), then `history` (oldest first), then
     `context` (memory and numbered passages, rendered; volatile) and the last user message, `question`.
     `exchange` is what came after it in this turn: assistant messages whose parts are tool calls, each
     followed by tool messages with their results; it is sent after the question.
@@ -58,6 +59,7 @@ class Request:
 
     question: Message
     instructions: str = ""
+    summary: str = ""
     history: tuple[Message, ...] = ()
     context: str = ""
     exchange: tuple[Message, ...] = ()

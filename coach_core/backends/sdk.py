@@ -456,7 +456,7 @@ def parameters(request: Request, model: str, names: Mapping[str, str]) -> dict[s
 
 def estimate(request: Request, said: list[str]) -> Usage:
     """Tokens counted here, for a server that does not tell."""
-    told = [request.instructions, request.context, request.question.text, request.resume_from]
+    told = [request.instructions, request.summary, request.context, request.question.text, request.resume_from]
     told += [m.text for m in (*request.history, *request.exchange)]
     sent = sum(tokens.count(t) for t in told)
     return Usage(input_tokens=sent, output_tokens=tokens.count("".join(said)), estimated=True)

@@ -35,6 +35,7 @@ from coach_core.coach.remembering import EVERY as REMEMBER
 from coach_core.coach.remembering import Remembering, Ways
 from coach_core.coach.searching import Searching
 from coach_core.coach.shelves import KEEP_DELETED, Shelves
+from coach_core.coach.summaries import LongThreads, Summaries
 from coach_core.errors import BadSetting
 from coach_core.jobs import Jobs
 from coach_core.knowledge import Knowledge
@@ -55,7 +56,17 @@ _LOOK_AGAIN = 5.0  # seconds until what was replaced is looked at once more
 
 
 class Coach(
-    Shelves, Conversations, Clients, Memories, Library, Operations, Endpoints, Searching, Pictures, HostedCopies
+    Shelves,
+    Conversations,
+    LongThreads,
+    Clients,
+    Memories,
+    Library,
+    Operations,
+    Endpoints,
+    Searching,
+    Pictures,
+    HostedCopies,
 ):
     """Made by `from_settings`; `close` lets go of everything it holds."""
 
@@ -88,7 +99,8 @@ class Coach(
         note = self._reranking.note
         bundled = lambda: self.settings.embedder in {"", "bundled"}  # noqa: E731
         self._caring = Caring(db, self.settings.home, lambda: care_settings(self.settings), bundled)
-        beside = after, score, note, self._remembering, self._caring
+        summed = Summaries(db, self._limits, self._summing, current)
+        beside = after, score, note, self._remembering, self._caring, summed
         self._asking = Asking(db, self.runner, current, self._limits, *find, self._hosted, *beside)
         self.jobs = Jobs(db, self.knowledge)
         self.jobs.also("hosted", EVERY, self._hosted.run)
@@ -152,6 +164,9 @@ class Coach(
     def _ways(self) -> Ways:
         s = self.settings
         return Ways(s.memories, s.memory_tokens, s.memory_mode, s.memory_extraction)
+
+    def _summing(self) -> tuple[int, bool]:
+        return self.settings.summary_tokens, self.settings.summary_by == "model"
 
     def _embedders(self) -> list[Embedder]:
         """Those that are open now."""

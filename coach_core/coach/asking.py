@@ -90,6 +90,14 @@ class Memory(Protocol):
     def after(self, actor: Actor, thread: Thread, record: TurnRecord, *, answered: bool, again: bool) -> None: ...
 
 
+class Summaries(Protocol):
+    """What the older part of a long thread is told as; coach/summaries.py."""
+
+    def told(self, actor: Actor, thread: Thread, before: Sequence[Message], left_out: int) -> str: ...
+
+    def after(self, actor: Actor, thread: Thread, record: TurnRecord) -> object: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Ask:
     """What is asked: new `parts` below `parent_id` (with `at_end`, at the end of the branch on show), or the
@@ -146,6 +154,7 @@ class Asking:
         note: Callable[[], str] = str,
         memory: Memory | None = None,
         caring: Caring | None = None,
+        summaries: Summaries | None = None,
     ) -> None:
         self._db = db
         self._runner = runner
@@ -159,6 +168,7 @@ class Asking:
         self._score = score
         self._note = note  # what there is to say of the search, once
         self._memory = memory
+        self._summaries = summaries
 
     def ask(self, actor: Actor, thread_id: UUID, ask: Ask) -> TurnRecord:
         """Write the question down and start its turn. With a `key` seen before: that turn, not started again."""
@@ -245,6 +255,7 @@ class Asking:
         request = Request(
             question=question,
             instructions=self._instructions(asked),
+            summary=self._summaries.told(asked.actor, asked.thread, before, left_out) if self._summaries else "",
             history=history,
             exchange=exchange,
             schema=ask.schema,
@@ -294,6 +305,11 @@ class Asking:
             answered = end.kind == "done" and end.status in {"completed", "incomplete"}
             again = asked.ask.question_id is not None or asked.ask.resume_of is not None
             self._memory.after(asked.actor, asked.thread, asked.record, answered=answered, again=again)
+        self._looked_back(asked, end, made)
+        if self._summaries is not None and asked.record.arm not in {"shadow", "compare"}:
+            self._summaries.after(asked.actor, asked.thread, asked.record)
+
+    def _looked_back(self, asked: _Asked, end: Event, made: Sequence[Citation]) -> None:
         if self._after is None or not asked.requests or asked.record.arm in {"shadow", "compare"}:
             return
         request, draft = asked.requests[-1], asked.persona.draft

@@ -43,6 +43,7 @@ _TOO_LONG = (
     "choose a larger model."
 )
 _LEFT_OUT = "Older messages were left out to keep within the budget."
+_SUMMED_UP = "Older messages are told as a summary."
 _UNSEARCHED = (
     "The documents kept at the API could not be searched, or held nothing on this; the app's own search answers."
 )
@@ -196,7 +197,8 @@ class Play:
         """Say once that older messages are not told; where the server holds them itself, nothing lacks."""
         if self._shorter and not held:
             self._shorter = False
-            yield Event("notice", source="history", text=_LEFT_OUT)
+            summed_up = self._turn.request.summary
+            yield Event("notice", source="history", text=_SUMMED_UP if summed_up else _LEFT_OUT)
 
     def _local(self) -> Iterator[Event]:
         if self._passages is None:
