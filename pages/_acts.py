@@ -15,9 +15,9 @@ from coach_core.errors import BadLink, CoachError, FileError, NotFound
 from coach_core.types import Persona, StoredFile, Thread
 from coach_core.ui import client, shared
 from coach_core.ui.shared import safely
+from pages import _client_picker
 
 ASK = "ask"  # key of the input
-PAGE = 40  # messages drawn at first
 
 state = st.session_state
 
@@ -84,15 +84,16 @@ def ask(text: str) -> None:
             if persona is None:
                 raise CoachError("There is no persona yet. An admin makes one on the page Personas.")
             coach.check_question(actor, text, state.get("_files", []), persona.id)
-            thread = coach.new_thread(actor, persona.id, backend=state.pop("_backend", None))
+            client_id = about.id if (about := _client_picker.client_of(None)) else None
+            thread = coach.new_thread(actor, persona.id, backend=state.pop("_backend", None), client_id=client_id)
         coach.start(actor, thread.id, text, files=state.get("_files", []))
     except CoachError:
         state["_draft"] = text
         raise
     state["_files"] = []
     st.query_params["thread"] = str(thread.id)
-    st.query_params.pop("persona", None)
-    st.query_params.pop("message", None)
+    for name in ("persona", "client", "message"):
+        st.query_params.pop(name, None)
 
 
 def call_tool(name: str) -> None:
@@ -184,10 +185,6 @@ def undelete(thread: Thread) -> None:
 
 def edit(message_id: UUID | None) -> None:
     state["_editing"] = message_id
-
-
-def show_more() -> None:
-    state["_more"] = state.get("_more", PAGE) + 2 * PAGE
 
 
 def open_cite(value: str) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, time, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import pandas as pd
 import streamlit as st
@@ -18,7 +19,7 @@ import streamlit as st
 from coach_core.access import require
 from coach_core.types import Actor, ThreadHit, ThreadQuery
 from coach_core.ui import marks, shared, widgets
-from pages import _dialog, _export, _undo
+from pages import _dialog, _export, _thread_clients, _undo
 
 if TYPE_CHECKING:
     from coach_core.coach import Coach
@@ -37,8 +38,10 @@ def page() -> None:
         coach, actor = shared.coach(), shared.actor()
         require(actor, "threads")
         _undo.draw("threads")
-        _dialog.draw("threads", {"delete": _delete, "rename": _rename}, coach, actor)
-        view, query = _ask(coach, actor)
+        forms = {"delete": _delete, "rename": _rename} | _thread_clients.DIALOGS
+        _dialog.draw("threads", forms, coach, actor)
+        clients = _thread_clients.names(coach, actor)
+        view, query = _ask(coach, actor, clients)
         hits, total = coach.threads(actor, query)
         if total and not hits:  # the page in the link lies behind the last one
             hits, total = coach.threads(actor, _at(query, 0))
@@ -46,13 +49,13 @@ def page() -> None:
             _nothing(view, query)
             return
         bar = st.container(horizontal=True, vertical_alignment="center", key="threads_bar")
-        picked = _found(hits) if query.text else _table(hits, widgets.backend_labels(coach, actor))
+        picked = _found(hits, clients) if query.text else _table(hits, widgets.backend_labels(coach, actor), clients)
         _foot(total)
         with bar:
-            _actions(coach, actor, view, picked)
+            _actions(coach, actor, view, picked, clients)
 
 
-def _ask(coach: Coach, actor: Actor) -> tuple[str, ThreadQuery]:
+def _ask(coach: Coach, actor: Actor, clients: Mapping[UUID, str]) -> tuple[str, ThreadQuery]:
     """Search and filters, all of them kept in the link."""
     text = st.text_input(
         "Search in what was said",
@@ -77,6 +80,8 @@ def _ask(coach: Coach, actor: Actor) -> tuple[str, ThreadQuery]:
             label_visibility="collapsed",
         )
         persona = _choice("Persona", [ANY_PERSONA, *personas], "with")
+        about = {name: i for i, name in clients.items()}
+        client = _choice("Client", [_thread_clients.ANY, *about], "about") if about else ""
         backend = _choice("Backend", [ANY_BACKEND, *backends], "by")
         when = _choice("When", [ANY_TIME, *SPANS, CHOOSE], "when")
         since, until = _between(when)
@@ -84,6 +89,7 @@ def _ask(coach: Coach, actor: Actor) -> tuple[str, ThreadQuery]:
     return view, ThreadQuery(
         text=text or "",
         persona_id=personas.get(persona),
+        client_id=about.get(client),
         backend=backends.get(backend, ""),
         since=since,
         until=until,
@@ -117,7 +123,7 @@ def _at(query: ThreadQuery, offset: int) -> ThreadQuery:
 
 
 def _nothing(view: str, query: ThreadQuery) -> None:
-    narrowed = query.text or query.persona_id or query.backend or query.since or query.until
+    narrowed = query.text or query.persona_id or query.client_id or query.backend or query.since or query.until
     if narrowed:
         with widgets.empty(":material/search_off:", "No thread fits this search", "Try fewer words or another time."):
             st.button("Clear search and filters", on_click=_clear)
@@ -134,20 +140,24 @@ def _nothing(view: str, query: ThreadQuery) -> None:
 
 
 def _clear() -> None:
-    st.session_state.update({"find": "", "with": ANY_PERSONA, "by": ANY_BACKEND, "when": ANY_TIME})
+    st.session_state.update(
+        {"find": "", "with": ANY_PERSONA, "by": ANY_BACKEND, "when": ANY_TIME, "about": _thread_clients.ANY}
+    )
     st.session_state.pop("page", None)
 
 
-def _table(hits: Sequence[ThreadHit], backends: Mapping[str, str]) -> list[ThreadHit]:
+def _table(hits: Sequence[ThreadHit], backends: Mapping[str, str], clients: Mapping[UUID, str]) -> list[ThreadHit]:
     """The threads as a table; the rows ticked are returned, a click on a title opens it."""
+    cared = shared.coach().with_referrals(shared.actor(), [h.thread.id for h in hits])
     rows = [
         {
             "Title": _title(h),
+            **({"Client": _client(h, clients)} if clients else {}),
             "Persona": h.persona_name,
             "Last activity": h.thread.updated_at,
             "Messages": h.messages,
             "Backend": backends.get(h.last_backend, h.last_backend),
-            "Marks": _marks(h),
+            "Marks": _marks(h, h.thread.id in cared),
         }
         for h in hits
     ]
@@ -175,7 +185,11 @@ def _table(hits: Sequence[ThreadHit], backends: Mapping[str, str]) -> list[Threa
     return [hits[row] for row in state.selection.rows if row < len(hits)]
 
 
-def _found(hits: Sequence[ThreadHit]) -> list[ThreadHit]:
+def _client(hit: ThreadHit, clients: Mapping[UUID, str]) -> str:
+    return clients.get(hit.thread.client_id, "") if hit.thread.client_id else ""
+
+
+def _found(hits: Sequence[ThreadHit], clients: Mapping[UUID, str]) -> list[ThreadHit]:
     """What a search found: each thread with the words in the sentence where they were said."""
     picked: list[ThreadHit] = []
     for hit in hits:
@@ -191,7 +205,13 @@ def _found(hits: Sequence[ThreadHit]) -> list[ThreadHit]:
                     query_params=_link(hit),
                 )
                 st.markdown(marks.found(hit.snippet))
-                facts = [hit.persona_name, widgets.count(hit.messages, "message"), shared.when(hit.thread.updated_at)]
+                about = _client(hit, clients)
+                facts = [
+                    about,
+                    hit.persona_name,
+                    widgets.count(hit.messages, "message"),
+                    shared.when(hit.thread.updated_at),
+                ]
                 st.caption(" \u00b7 ".join(marks.plain(f) for f in (*facts, _marks(hit)) if f))
     return picked
 
@@ -203,7 +223,7 @@ def _foot(total: int) -> None:
             st.pagination(-(-total // A_PAGE), key="page", bind="query-params")
 
 
-def _actions(coach: Coach, actor: Actor, view: str, picked: Sequence[ThreadHit]) -> None:
+def _actions(coach: Coach, actor: Actor, view: str, picked: Sequence[ThreadHit], clients: Mapping[UUID, str]) -> None:
     none, one = not picked, picked[0] if len(picked) == 1 else None
     st.markdown(f"**{len(picked)} selected**" if picked else ":gray[Tick threads to act on them]", width="stretch")
     if view == "Deleted":
@@ -213,6 +233,7 @@ def _actions(coach: Coach, actor: Actor, view: str, picked: Sequence[ThreadHit])
     st.button(
         "Rename", icon=":material/edit:", disabled=one is None, on_click=_dialog.ask, args=("threads", "rename", one)
     )
+    _thread_clients.button(clients, picked)
     if view == "Archived":
         act = partial(_move, coach, actor, "taken out of the archive", picked, coach.unarchive, coach.archive)
         st.button("Unarchive", icon=":material/unarchive:", disabled=none, on_click=act)
@@ -274,8 +295,8 @@ def _title(hit: ThreadHit) -> str:
     return hit.thread.title or "Untitled"
 
 
-def _marks(hit: ThreadHit) -> str:
-    own = [("interrupted", hit.interrupted), ("imported", bool(hit.thread.external_id))]
+def _marks(hit: ThreadHit, cared: bool = False) -> str:
+    own = [("help lines", cared), ("interrupted", hit.interrupted), ("imported", bool(hit.thread.external_id))]
     return ", ".join(name for name, is_so in own if is_so)
 
 

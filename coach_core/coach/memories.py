@@ -59,6 +59,11 @@ class Memories(Base):
         access.require(actor, "clients")
         return self._decided(actor, [memories.decide(self._db, actor, i, "rejected") for i in memory_ids])
 
+    def reconsider_memories(self, actor: Actor, memory_ids: Sequence[UUID]) -> list[Memory]:
+        """Back to waiting for a yes: undoes approving and rejecting."""
+        access.require(actor, "clients")
+        return self._decided(actor, [memories.decide(self._db, actor, i, "pending", "undone") for i in memory_ids])
+
     def edit_memory(
         self,
         actor: Actor,

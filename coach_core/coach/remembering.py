@@ -116,7 +116,7 @@ class Remembering:
             )
             if not found.items:
                 return None
-            return Told(found.text, f"Remembering {found.summary}", lambda: self._keep(turn_id, found))
+            return Told(found.text, f"{rendering.REMEMBERING}{found.summary}", lambda: self._keep(turn_id, found))
 
         return {"memory": memory}
 

@@ -347,6 +347,19 @@ def _counts(connection: Connection, actor: Actor, ids: Sequence[UUID]) -> dict[U
         counted = sa.select(table.c.client_id, sa.func.count()).where(table.c.client_id.in_(ids), which)
         for client_id, count in connection.execute(counted.group_by(table.c.client_id)):
             out[client_id][name] = count
+    open_goals = sa.and_(GOALS.c.client_id.in_(ids), GOALS.c.kind == "goal", GOALS.c.status == "open")
+    wanted = sa.select(GOALS.c.client_id, GOALS.c.text).where(open_goals)
+    for client_id, text in connection.execute(wanted.order_by(GOALS.c.created_at.desc(), GOALS.c.id.desc())):
+        out[client_id]["wants"] = (*out[client_id].get("wants", ()), text)
+    due = sa.and_(HOMEWORK.c.client_id.in_(ids), HOMEWORK.c.status == "given")
+    for name, table, moment, which in (
+        ("last_session", NOTES, sa.func.max(NOTES.c.at), NOTES.c.client_id.in_(ids)),
+        ("homework_due", HOMEWORK, sa.func.min(HOMEWORK.c.due_at), due),
+    ):
+        for client_id, at in connection.execute(
+            sa.select(table.c.client_id, moment).where(which).group_by(table.c.client_id)
+        ):
+            out[client_id][name] = at
     return out
 
 

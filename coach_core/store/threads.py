@@ -223,6 +223,8 @@ def _conditions(actor: Actor, query: ThreadQuery) -> list[ColumnElement[bool]]:
         conditions.append(_on_show())
     if query.persona_id is not None:
         conditions.append(THREADS.c.persona_id == query.persona_id)
+    if query.client_id is not None:
+        conditions.append(THREADS.c.client_id == query.client_id)
     if query.backend:
         conditions.append(THREADS.c.last_backend == query.backend)
     if query.since is not None:

@@ -46,7 +46,7 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class ClientSummary:
-    """A row of the list of clients."""
+    """A row of the list of clients. `wants` are the open goals, the newest first."""
 
     client: Client
     threads: int = 0
@@ -54,6 +54,9 @@ class ClientSummary:
     open_homework: int = 0
     pending: int = 0
     last_activity: datetime | None = None
+    wants: tuple[str, ...] = ()
+    last_session: datetime | None = None
+    homework_due: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

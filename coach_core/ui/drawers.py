@@ -14,7 +14,7 @@ import streamlit as st
 from coach_core.errors import CoachError, NotFound
 from coach_core.turn import hold
 from coach_core.types import Citation, Message, StoredFile, TurnRecord
-from coach_core.ui import markdown, marks, pdf_page, shared, widgets
+from coach_core.ui import markdown, marks, pdf_page, remembered, shared, widgets
 from coach_core.ui.shared import escape
 
 #: characters shown of the page before and after a passage: little before, so that the mark is in sight
@@ -231,6 +231,7 @@ def turn(record: TurnRecord, cited: int, on_close: Callable[[], None]) -> None:
             st.metric("Time", shared.seconds(record.timing["total"]) if "total" in record.timing else "—")
             st.metric("Tokens", f"{record.usage.input_tokens + record.usage.output_tokens:,}")
             st.metric("Cost", shared.money(record.cost))
+        remembered.draw(record)
         _rows(record, cited)
         for notice in record.notices:
             st.caption(f":material/info: {escape(notice)}")

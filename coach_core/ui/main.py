@@ -24,6 +24,7 @@ Entry = tuple[str, str, str, access.Action]
 SECTIONS: Mapping[str, tuple[Entry, ...]] = {
     "Work": (
         ("chat", "Chat", ":material/forum:", "chat"),
+        ("clients", "Clients", ":material/group:", "clients"),
         ("threads", "Threads", ":material/history:", "threads"),
     ),
     "Library": (

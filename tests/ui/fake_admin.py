@@ -62,6 +62,7 @@ from coach_core.types import (
     new_id,
 )
 from coach_core.ui import shared
+from tests.ui.fake_clients import FakeClients
 from tests.ui.fake_library import FakeLibrary
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ MAIN = ROOT / "coach_core" / "ui" / "main.py"
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
 
-class FakeCoach(FakeLibrary):
+class FakeCoach(FakeLibrary, FakeClients):
     """People, personas, threads and documents in dictionaries; `trouble` is raised by the next call."""
 
     def __init__(self) -> None:
@@ -102,6 +103,7 @@ class FakeCoach(FakeLibrary):
         self.uses: list[str] = []
         self.closed = False
         self.shelve()
+        self.admit()
         self.hosted = HostedState(False)  # as it is, and as it would be if it were saved as edited
         self.hosted_then = HostedState(False)
 
@@ -188,9 +190,17 @@ class FakeCoach(FakeLibrary):
         return Persona(persona_id, slug, last.version, last.id, last.draft, NOON, NOON)
 
     # Threads
-    def new_thread(self, actor: Actor, persona_id: UUID, *, title: str = "", backend: str | None = None) -> Thread:
+    def new_thread(
+        self,
+        actor: Actor,
+        persona_id: UUID,
+        *,
+        title: str = "",
+        backend: str | None = None,
+        client_id: UUID | None = None,
+    ) -> Thread:
         require(actor, "chat")
-        thread = Thread(new_id(), actor.user_id, title, persona_id, NOON, NOON, backend=backend)
+        thread = Thread(new_id(), actor.user_id, title, persona_id, NOON, NOON, client_id, backend=backend)
         self.rows[thread.id], self.talk[thread.id] = thread, []
         return thread
 
@@ -221,6 +231,8 @@ class FakeCoach(FakeLibrary):
             return None
         if query.persona_id and thread.persona_id != query.persona_id:
             return None
+        if query.client_id and thread.client_id != query.client_id:
+            return None
         if query.backend and (thread.backend or "extractive") != query.backend:
             return None
         if (query.since and thread.updated_at < query.since) or (query.until and thread.updated_at >= query.until):
@@ -242,6 +254,13 @@ class FakeCoach(FakeLibrary):
 
     def rename(self, actor: Actor, thread_id: UUID, title: str) -> Thread:
         return self._change(thread_id, title=title)
+
+    def client_threads(self, actor: Actor, client_id: UUID) -> list[Thread]:
+        return [t for t in self.rows.values() if t.client_id == client_id and not t.deleted_at]
+
+    def move_thread(self, actor: Actor, thread_id: UUID, client_id: UUID | None) -> Thread:
+        require(actor, "clients")
+        return self._change(thread_id, client_id=client_id)
 
     def archive(self, actor: Actor, ids: Sequence[UUID]) -> int:
         return len([self._change(i, archived_at=NOON) for i in ids])
@@ -267,6 +286,9 @@ class FakeCoach(FakeLibrary):
 
     def messages(self, actor: Actor, thread_id: UUID) -> list[Message]:
         return self.talk[thread_id]
+
+    def with_referrals(self, actor: Any, thread_ids: Any) -> set[Any]:
+        return set()
 
     def citations(self, actor: Actor, message_ids: Sequence[UUID]) -> dict[UUID, list[Citation]]:
         return {}

@@ -35,6 +35,7 @@ from coach_core.types import (
     new_id,
     now,
 )
+from tests.ui.fake_clients import FakeClients
 
 CITATION = Citation(
     number=1,
@@ -63,8 +64,9 @@ def answer(text: str, *, citations: Sequence[Citation] = (), status: Any = "comp
     ]
 
 
-class FakeCoach:
+class FakeCoach(FakeClients):
     def __init__(self) -> None:
+        self.admit()
         self.attached: dict[UUID, tuple[StoredFile, bytes]] = {}
         self.users = [self._user("Owner", "owner")]
         self.all_personas = [
@@ -76,6 +78,7 @@ class FakeCoach:
         self.turns: dict[UUID, TurnRecord] = {}
         self.turn_events: dict[UUID, list[Event]] = {}
         self.cited: dict[UUID, list[Citation]] = {}
+        self.summaries: dict[UUID, Summary] = {}
         self.script: list[list[Event]] = []
         self.calls: list[tuple[Any, ...]] = []
         self.closed = False
@@ -113,8 +116,16 @@ class FakeCoach:
         raise errors.PersonaNotFound
 
     # -- threads and messages
-    def new_thread(self, actor: Actor, persona_id: UUID, *, title: str = "", backend: str | None = None) -> Thread:
-        thread = Thread(new_id(), actor.user_id, title, persona_id, now(), now(), backend=backend)
+    def new_thread(
+        self,
+        actor: Actor,
+        persona_id: UUID,
+        *,
+        title: str = "",
+        backend: str | None = None,
+        client_id: UUID | None = None,
+    ) -> Thread:
+        thread = Thread(new_id(), actor.user_id, title, persona_id, now(), now(), client_id, backend=backend)
         self.all_threads[thread.id] = thread
         return thread
 
@@ -140,6 +151,12 @@ class FakeCoach:
 
     def set_persona(self, actor: Actor, thread_id: UUID, persona_id: UUID) -> Thread:
         return self._change(actor, thread_id, persona_id=persona_id)
+
+    def client_threads(self, actor: Actor, client_id: UUID) -> list[Thread]:
+        return [t for t in self.recent(actor, 1000) if t.client_id == client_id]
+
+    def move_thread(self, actor: Actor, thread_id: UUID, client_id: UUID | None) -> Thread:
+        return self._change(actor, thread_id, client_id=client_id)
 
     def archive(self, actor: Actor, ids: Sequence[UUID]) -> int:
         return len([self._change(actor, i, archived_at=now()) for i in ids])
@@ -167,6 +184,27 @@ class FakeCoach:
             at = message.parent_id
         return branch[::-1]
 
+    def window(
+        self, actor: Actor, thread_id: UUID, last: int, *, around: UUID | None = None, after: int = 0
+    ) -> Window:
+        branch = self.messages(actor, thread_id)
+        self.calls.append(("window", last, around, after))
+        if around is None:
+            return Window(tuple(branch[-last:]), earlier=len(branch) > last)
+        at = next((i for i, m in enumerate(branch) if m.id == around), None)
+        if at is None:
+            raise errors.MessageNotFound
+        low, high = max(0, at - last), at + 1 + after
+        return Window(tuple(branch[low:high]), earlier=low > 0, later=high < len(branch))
+
+    def message(self, actor: Actor, message_id: UUID) -> Message:
+        if message_id not in self.all_messages:
+            raise errors.MessageNotFound
+        return self.all_messages[message_id]
+
+    def summary(self, actor: Actor, thread_id: UUID, message_id: UUID | None = None) -> Summary | None:
+        return self.summaries.get(thread_id)
+
     def show_branch(self, actor: Actor, thread_id: UUID, message_id: UUID) -> None:
         leaf = message_id
         while children := [m.id for m in self.all_messages.values() if m.parent_id == leaf]:
@@ -177,6 +215,12 @@ class FakeCoach:
         if self.picture is None:
             raise errors.UnsupportedFile
         return dataclasses.replace(self.picture, page=page)
+
+    def referrals(self, actor: Any, thread_id: Any) -> dict[Any, Any]:
+        return {}
+
+    def with_referrals(self, actor: Any, thread_ids: Any) -> set[Any]:
+        return set()
 
     def citations(self, actor: Actor, message_ids: Sequence[UUID]) -> dict[UUID, list[Citation]]:
         return {i: self.cited[i] for i in message_ids if i in self.cited}
