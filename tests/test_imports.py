@@ -35,7 +35,8 @@ LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 SIDEWAYS = {("pages", "ui"), ("app", "ui"), ("app", "server"), ("__main__", "cli")}
 SETTINGS_READERS = {"coach", "cli", "__main__", "app", "settings"}
 VENDOR = re.compile(
-    r"openai|anthropic|claude|gemini|mistral|groq|ollama|llama|azure|whatsapp|instagram|facebook",
+    r"openai|anthropic|claude|gemini|mistral|groq|ollama|azure|whatsapp|instagram|facebook"
+    r"|llama[ ._-]?(?:cpp|stack|index|\d)",  # by itself it is a Spanish word
     re.IGNORECASE,
 )
 #: How the world's own variables are called; sentences that say how to mend something name them.

@@ -17,8 +17,7 @@ _NUMBER = (
     r"|[一二三四五六七八九十百千两半]"
 )
 _UNIT = r"(?:mg|mcg|µg|ml|g|iu|ng|units?|milligram\w*|microgram\w*|grams?|miligramos|毫克|ملغ)"
-#: the first kind that a question asks for counts: what it asks with, and what an answer holds;
-#: "l{2}amar" because the word begins like a vendor's name, which has no place here
+#: the first kind that a question asks for counts: what it asks with, and what an answer holds
 _KINDS = (
     (
         r"\b(?:dose|dosage|dosis|milligrams?|mg|miligramos?|milligramm|ng/ml|units of|unidades de|einheiten)\b"
@@ -26,7 +25,7 @@ _KINDS = (
         rf"\d\s*-?{_UNIT}\b|{_UNIT}\s*\d",
     ),
     (
-        r"\b(?:phone number|telephone number|helpline number|which number|what number|número (?:\w+ ){0,4}l{2}amar"
+        r"\b(?:phone number|telephone number|helpline number|which number|what number|número (?:\w+ ){0,4}llamar"
         r"|número de teléfono|telefonnummer|welche nummer|numéro de téléphone)\b|电话|号码|رقم (?:ال)?هاتف",
         r"\d[\d\s().-]{5,}\d|\b(?:911|988|112|211|2-1-1)\b",
     ),
