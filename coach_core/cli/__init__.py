@@ -30,7 +30,7 @@ from coach_core.cli import (
 )
 from coach_core.errors import BadSetting, CoachError, InputError, NotFound
 
-VERSION = "0.2.0"
+VERSION = "0.3.0"
 EPILOG = (
     "Everything is kept in COACH_HOME (default: the folder data/ of the checkout); DATABASE_URL names another "
     "database. Settings may stand in the environment or in the file .env; `doctor` shows what is in force."
