@@ -20,7 +20,7 @@ from pages import _dialog, _knowledge_readers, _undo
 if TYPE_CHECKING:
     from coach_core.coach import Coach
 
-NEXT = "_collection_next"  # the collection to choose in the next run
+NEXT = "_collection_next"  # the address of the collection to choose in the next run
 
 
 def head(coach: Coach, actor: Actor, collection: Collection, writes: bool) -> None:
@@ -91,7 +91,7 @@ def _create(coach: Coach, actor: Actor) -> None:
         if st.form_submit_button("Create", type="primary"):
             with shared.guard():
                 made = coach.create_collection(actor, *_named(*given))
-                st.session_state[NEXT] = made.name
+                st.session_state[NEXT] = widgets.address(made)
                 _dialog.close()
 
 
@@ -102,7 +102,7 @@ def _edit(coach: Coach, actor: Actor, collection: Collection) -> None:
         if st.form_submit_button("Save", type="primary"):
             with shared.guard():
                 made = coach.update_collection(actor, collection.id, *_named(*given))
-                st.session_state[NEXT] = made.name
+                st.session_state[NEXT] = widgets.address(made)
                 _dialog.close()
 
 
@@ -146,7 +146,7 @@ def _delete(coach: Coach, actor: Actor, collection: Collection, readers: Sequenc
 
 def _back(collection: Collection) -> None:
     shared.coach().bring_back(shared.actor(), collection.id)
-    st.session_state[NEXT] = collection.name
+    st.session_state[NEXT] = widgets.address(collection)
 
 
 DIALOGS = {"create": _create, "edit_collection": _edit, "delete_collection": _delete}

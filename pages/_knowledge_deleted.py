@@ -22,7 +22,7 @@ A_PAGE = 30
 
 def button(coach: Coach, actor: Actor) -> None:
     """Opens the list; nothing is drawn while nothing is in it."""
-    if coach.deleted(actor):
+    if coach.deleted(actor, 1):
         asked = ("knowledge", "deleted")
         icon = ":material/restore_from_trash:"
         st.button("Recently deleted", icon=icon, type="tertiary", on_click=_dialog.ask, args=asked)

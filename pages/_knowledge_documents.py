@@ -5,8 +5,7 @@ Invariant: a tick belongs to a document, never to a place in the table; a delete
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -14,33 +13,43 @@ from uuid import UUID
 import pandas as pd
 import streamlit as st
 
-from coach_core.types import Actor, Collection, Document, DocumentUse
+from coach_core.types import Actor, Collection, Document, DocumentPage, DocumentSort, DocumentUse
 from coach_core.ui import marks, pdf_page, shared, widgets
 from pages import _dialog, _search_models, _undo, _uploads
+from pages._ticks import Ticks, forget
 
 if TYPE_CHECKING:
     from coach_core.coach import Coach
 
-BUTTON = "documents_open"
+Use = DocumentUse | None
 MANY = 8  # documents beyond which there is a field to filter them by
+A_PAGE = 50
 _TALL = 15  # rows beyond which the table scrolls
+SORTS: dict[str, DocumentSort] = {
+    "Newest first": "newest", "Oldest first": "oldest", "By name": "name", "Most cited": "most_cited",
+    "Least cited": "least_cited", "Last used": "last_used",
+}  # fmt: skip
 
 
 def draw(coach: Coach, actor: Actor, collection: Collection, writes: bool) -> None:
     _uploads.progress(coach, actor, collection.id)
-    documents = coach.documents(actor, collection.id)
-    _meaning(sum(d.embedded for d in documents), sum(d.chunks for d in documents))
-    if not documents:
+    figures = coach.figures(actor, collection.id)
+    _meaning(figures.embedded, figures.chunks)
+    if not figures.documents:
         say = "Drop files above; each is read at once." if writes else "An admin has not added any yet."
         with widgets.empty(":material/draft:", "No documents in this collection", say):
             pass
         return
+    head = st.container(horizontal=True, vertical_alignment="center")
     bar = st.container(horizontal=True, vertical_alignment="center")
+    with head if figures.documents > MANY else bar:
+        find, sort = _narrowed(figures.documents)
+    ticks = Ticks("documents", collection.id)
+    get = partial(coach.documents_page, actor, collection.id, find=find, sort=sort)
+    shown = paged(get, "page", lambda rows: ticks.table(rows[0], partial(_table, *rows)))
     with bar:
-        shown = _filtered(documents)
-    picked = _table(shown, coach.document_uses(actor, collection.id)) if shown else []
-    with bar:
-        actions(picked, writes, _counted(shown, documents))
+        every = partial(coach.document_ids, actor, collection.id, find=find)
+        actions(ticks, writes, _counted(shown.total, figures.documents), shown, every)
 
 
 def _meaning(done: int, total: int) -> None:
@@ -51,26 +60,64 @@ def _meaning(done: int, total: int) -> None:
         st.caption(sentence)
 
 
-def _filtered(documents: Sequence[Document]) -> Sequence[Document]:
-    """Those whose title or file name holds every word typed; of few documents all."""
-    if len(documents) <= MANY:
-        return documents
+def _narrowed(documents: int) -> tuple[str, DocumentSort]:
+    """(words of the name, the order), where there are many."""
+    if documents <= MANY:
+        return "", "newest"
     typed = st.text_input(
         "Filter", key="filter", type="search", icon=":material/filter_list:", placeholder="Filter by name",
-        label_visibility="collapsed", width=220,
+        label_visibility="collapsed", width=260, bind="query-params", on_change=first_page,
     )  # fmt: skip
-    wanted = (typed or "").casefold().split()
-    return [d for d in documents if all(w in f"{d.title} {d.name}".casefold() for w in wanted)]
+    order = st.selectbox(
+        "Order", list(SORTS), key="sort", label_visibility="collapsed", width=160, bind="query-params",
+        on_change=first_page,
+    )  # fmt: skip
+    return typed or "", SORTS[order]
 
 
-def _counted(shown: Sequence[Document], documents: Sequence[Document]) -> str:
-    if len(shown) == len(documents):
-        return widgets.count(len(documents), "document")
-    return f"{len(shown):,} of {widgets.count(len(documents), 'document')}"
+def _counted(fit: int, documents: int) -> str:
+    if fit == documents:
+        return widgets.count(documents, "document")
+    return f"{fit:,} of {widgets.count(documents, 'document')}"
 
 
-def _table(documents: Sequence[Document], uses: Mapping[UUID, DocumentUse]) -> list[Document]:
-    frame = pd.DataFrame([_row(d, uses.get(d.id)) for d in documents])
+# -- a table of many pages ----------------------------------------------------------------------------
+
+
+def first_page(key: str = "page") -> None:
+    if st.session_state.get(key, 1) != 1:
+        st.session_state[key] = 1
+
+
+def paged(
+    get: Callable[..., DocumentPage], key: str, draw: Callable[[tuple[list[Document], list[Use]]], None]
+) -> DocumentPage:
+    """Draw the page of a table that the link names, and below it the way to the others; what is on it."""
+    body, foot = st.container(), st.container(horizontal=True, horizontal_alignment="center")
+    number = _number(key)
+    shown = get(limit=A_PAGE, offset=(number - 1) * A_PAGE)
+    pages = -(-shown.total // A_PAGE)
+    if pages > 1:
+        with foot:
+            chosen = st.pagination(pages, key=key, bind="query-params")
+        if chosen != number:
+            shown = get(limit=A_PAGE, offset=(chosen - 1) * A_PAGE)
+    elif shown.total and not shown.rows:
+        shown = get(limit=A_PAGE, offset=0)
+    if shown.rows:
+        with body:
+            draw(([d for d, _ in shown.rows], [u for _, u in shown.rows]))
+    return shown
+
+
+def _number(key: str) -> int:
+    """The page that is looked at, before its widget is drawn."""
+    told = str(st.session_state.get(key) or st.query_params.get(key, ""))
+    return max(1, int(told)) if told.isascii() and told.isdigit() and len(told) < 7 else 1
+
+
+def _table(documents: Sequence[Document], uses: Sequence[Use], **ticks: Any) -> Any:
+    frame = pd.DataFrame([_row(d, u) for d, u in zip(documents, uses, strict=True)])
     frame["Pages"] = frame["Pages"].astype("Int64")
     frame["Last used"] = pd.to_datetime(frame["Last used"], utc=True)
     for name, empty in (
@@ -79,7 +126,7 @@ def _table(documents: Sequence[Document], uses: Mapping[UUID, DocumentUse]) -> l
     ):
         if empty:
             del frame[name]
-    return pick(frame, documents, "documents")
+    return table(frame, documents, "documents", **ticks)
 
 
 def _row(document: Document, use: DocumentUse | None) -> dict[str, Any]:
@@ -99,17 +146,16 @@ def _row(document: Document, use: DocumentUse | None) -> dict[str, Any]:
     }
 
 
-def pick(frame: pd.DataFrame, documents: Sequence[Document], key: str) -> list[Document]:
-    """A table of documents, a row each, that opens one by its name; those that are ticked."""
+def table(frame: pd.DataFrame, documents: Sequence[Document], name: str, **ticks: Any) -> Any:
+    """A table of documents, a row each, that opens one by its name; what is ticked."""
     state = st.dataframe(
         frame, hide_index=True, height="content" if len(documents) <= _TALL else 560, on_select="rerun",
-        placeholder="", selection_mode="multi-row", column_config=_columns(f"{key}_open"),
-        key=_key(key, documents), alt="Documents",
+        placeholder="", selection_mode="multi-row", column_config=_columns(f"{name}_open"), alt="Documents", **ticks,
     )  # fmt: skip
-    click = st.session_state.get(f"{key}_open")
-    if click is not None:
-        _ask_for("preview", [documents[click["row"]]])
-    return [documents[row] for row in state.selection.rows if row < len(documents)]
+    click = st.session_state.get(f"{name}_open")
+    if click is not None and click["row"] < len(documents):
+        _ask_for("preview", [documents[click["row"]].id])
+    return state
 
 
 def _columns(button: str) -> dict[str, Any]:
@@ -134,20 +180,24 @@ def _columns(button: str) -> dict[str, Any]:
     }
 
 
-def _ask_for(what: str, documents: Sequence[Document]) -> None:
+def _ask_for(what: str, ids: Sequence[UUID]) -> None:
     """Ask for a dialog from within the fragment; it is opened by the page."""
-    _dialog.ask("knowledge", what, list(documents))
+    _dialog.ask("knowledge", what, list(ids))
     st.rerun(scope="app")
 
 
-def _key(name: str, documents: Sequence[Document]) -> str:
-    """Another set of rows is another table: a tick must never move on to another document."""
-    return f"{name}_{zlib.crc32(b''.join(d.id.bytes for d in documents)):08x}"
-
-
-def actions(picked: Sequence[Document], writes: bool, count: str, prefix: str = "do") -> None:
-    """What can be done with the ticked ones."""
-    st.markdown(f"**{len(picked):,} selected**" if picked else f":gray[{count}]", width="stretch")
+def actions(
+    ticks: Ticks, writes: bool, count: str, shown: DocumentPage, every: Callable[[], Sequence[UUID]], prefix: str = "do"
+) -> None:
+    """What can be done with the ticked ones; with all that fit, where a page does not show them all."""
+    picked = ticks.ids
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+        st.markdown(f"**{len(picked):,} selected**" if picked else f":gray[{count}]", width="content")
+        if picked and shown.total > len(shown.rows) and len(picked) < shown.total:
+            say = f"Select all {shown.total:,}"
+            st.button(say, type="tertiary", key=f"{prefix}_all", on_click=lambda: ticks.set(every()))
+        if len(picked) > 1:
+            st.button("Clear", type="tertiary", key=f"{prefix}_none", on_click=lambda: ticks.set(()))
     for what, icon, most in (
         ("Preview", ":material/visibility:", 1),
         ("Replace", ":material/sync:", 1),
@@ -163,7 +213,11 @@ def actions(picked: Sequence[Document], writes: bool, count: str, prefix: str = 
 
 
 @st.dialog("Document", width="medium", position="right", icon=":material/description:", on_dismiss=_dialog.forget)
-def _preview(coach: Coach, actor: Actor, documents: Sequence[Document]) -> None:
+def _preview(coach: Coach, actor: Actor, ids: Sequence[UUID]) -> None:
+    documents = coach.documents_of(actor, ids)
+    if not documents:
+        _gone()
+        return
     document = documents[0]
     with shared.guard():
         st.subheader(marks.plain(document.title or document.name), anchor=False)
@@ -210,7 +264,11 @@ def _place(name: str | int, index: int) -> str:
 
 
 @st.dialog("Replace document", icon=":material/sync:", on_dismiss=_dialog.forget)
-def _replace(coach: Coach, actor: Actor, documents: Sequence[Document]) -> None:
+def _replace(coach: Coach, actor: Actor, ids: Sequence[UUID]) -> None:
+    documents = coach.documents_of(actor, ids)
+    if not documents:
+        _gone()
+        return
     document = documents[0]
     st.markdown(
         f"The new file takes the place of **{marks.plain(document.title or document.name)}**. "
@@ -224,7 +282,11 @@ def _replace(coach: Coach, actor: Actor, documents: Sequence[Document]) -> None:
 
 
 @st.dialog("Delete documents", icon=":material/delete:", on_dismiss=_dialog.forget)
-def _delete(coach: Coach, actor: Actor, documents: Sequence[Document]) -> None:
+def _delete(coach: Coach, actor: Actor, ids: Sequence[UUID]) -> None:
+    documents = coach.documents_of(actor, ids)
+    if not documents:
+        _gone()
+        return
     passages = widgets.count(sum(d.chunks for d in documents), "passage")
     st.markdown(
         f"This takes **{widgets.count(len(documents), 'document')}** with **{passages}** out of every search at once:"
@@ -235,20 +297,29 @@ def _delete(coach: Coach, actor: Actor, documents: Sequence[Document]) -> None:
     st.caption("They can be brought back for 14 days. Passages that answers cite stay with those answers.")
     if _dialog.buttons("Delete", "really_delete"):
         with shared.guard():
-            for document in documents:
-                coach.delete_document(actor, document.id)
-            said = f"{widgets.count(len(documents), 'document')} deleted."
+            count = coach.delete_documents(actor, [d.id for d in documents])
+            said = f"{widgets.count(count, 'document')} deleted."
             _undo.offer("knowledge", said, partial(_back, [d.id for d in documents]))
+            forget()
             _dialog.close()
 
 
 def _back(ids: Sequence[UUID]) -> None:
-    for document_id in ids:
-        shared.coach().bring_back(shared.actor(), document_id)
+    shared.coach().bring_back(shared.actor(), *ids)
+
+
+def _gone() -> None:
+    st.markdown("It is not there any more: somebody deleted or moved it meanwhile.")
+    if st.button("Close", key="gone_close"):
+        _dialog.close()
 
 
 @st.dialog("Move or copy documents", icon=":material/drive_file_move:", on_dismiss=_dialog.forget)
-def _move(coach: Coach, actor: Actor, documents: Sequence[Document]) -> None:
+def _move(coach: Coach, actor: Actor, ids: Sequence[UUID]) -> None:
+    documents = coach.documents_of(actor, ids)
+    if not documents:
+        _gone()
+        return
     others = [c for c in coach.collections(actor) if c.id != documents[0].collection_id]
     if not others:
         st.markdown("There is no other collection. Make one first.")
@@ -260,12 +331,24 @@ def _move(coach: Coach, actor: Actor, documents: Sequence[Document]) -> None:
     if _dialog.buttons("Copy" if keep else "Move", "really_move", no="Cancel") and target is not None:
         with shared.guard():
             before = {d.id: d.collection_id for d in documents}
-            placed = [coach.place_document(actor, d.id, target, copy=keep).id for d in documents]
+            placed = _placed(coach, actor, documents, target, keep)
             done = "copied" if keep else "moved"
             said = f"{widgets.count(len(documents), 'document')} {done} to {marks.plain(names[target])}."
             undo = partial(_take_away, placed) if keep else partial(_put_back, before)
             _undo.offer("knowledge", said, undo)
+            forget()
             _dialog.close()
+
+
+def _placed(coach: Coach, actor: Actor, documents: Sequence[Document], target: UUID, copy: bool) -> list[UUID]:
+    """Move or copy them one after the other; of many it says how far it is."""
+    bar = st.progress(0.0) if len(documents) > MANY else None
+    placed: list[UUID] = []
+    for number, document in enumerate(documents, 1):
+        placed.append(coach.place_document(actor, document.id, target, copy=copy).id)
+        if bar is not None:
+            bar.progress(number / len(documents), f"{number:,} of {widgets.count(len(documents), 'document')}")
+    return placed
 
 
 def _put_back(before: Mapping[UUID, UUID]) -> None:
@@ -274,8 +357,7 @@ def _put_back(before: Mapping[UUID, UUID]) -> None:
 
 
 def _take_away(ids: Sequence[UUID]) -> None:
-    for document_id in ids:
-        shared.coach().delete_document(shared.actor(), document_id)
+    shared.coach().delete_documents(shared.actor(), ids)
 
 
 DIALOGS = {"preview": _preview, "replace": _replace, "move": _move, "delete": _delete}

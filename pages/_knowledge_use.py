@@ -6,66 +6,67 @@ Invariant: it counts answers, not people; a document that was not used stays in 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import streamlit as st
 
-from coach_core.types import Actor, Collection, Document, DocumentUse
+from coach_core.types import Actor, Collection, CollectionUse, Document, DocumentShow, DocumentUse
 from coach_core.ui import widgets
-from pages import _knowledge_documents
+from pages._knowledge_documents import actions, first_page, paged, table
+from pages._ticks import Ticks
 
 if TYPE_CHECKING:
     from coach_core.coach import Coach
 
 SPANS = {"30 days": 30, "90 days": 90, "Ever": None}
-ALL, UNCITED, UNFOUND = SHOW = ("All", "Never cited", "Never found")
-Row = tuple[Document, DocumentUse | None]
+SHOW: dict[str, DocumentShow] = {"All": "all", "Never cited": "uncited", "Never found": "unfound"}
+Use = DocumentUse | None
 
 
 def draw(coach: Coach, actor: Actor, collection: Collection, writes: bool) -> None:
-    documents = coach.documents(actor, collection.id)
-    if not documents:
+    if not collection.documents:
         with widgets.empty(":material/monitoring:", "No documents yet", "Their use is counted from the first answer."):
             pass
         return
+    leaf = partial(first_page, "use_page")
     with st.container(horizontal=True, vertical_alignment="center"):
         span = st.segmented_control(
             "In the last", list(SPANS), default="90 days", required=True, key="span", bind="query-params",
-            label_visibility="collapsed",
+            label_visibility="collapsed", on_change=leaf,
         )  # fmt: skip
-        uses = coach.document_uses(actor, collection.id, days=SPANS[span])
-        rows: list[Row] = [(d, uses.get(d.id)) for d in documents]
-        some = {ALL: rows, UNCITED: [r for r in rows if not _cited(r)], UNFOUND: [r for r in rows if not _found(r)]}
         show = st.segmented_control(
-            "Show", SHOW, default=ALL, required=True, key="used", bind="query-params", label_visibility="collapsed"
-        )
-    st.caption(_said(rows, span))
-    chosen = sorted(some[show], key=lambda r: (-_cited(r), -_found(r), (r[0].title or r[0].name).casefold()))
-    if not chosen:
+            "Show", list(SHOW), default="All", required=True, key="used", bind="query-params",
+            label_visibility="collapsed", on_change=leaf,
+        )  # fmt: skip
+    st.caption(_said(coach.collection_use(actor, collection.id, days=SPANS[span]), span))
+    bar = st.container(horizontal=True, vertical_alignment="center")
+    ticks = Ticks("used_documents", collection.id)
+    how = {"show": SHOW[show], "days": SPANS[span]}
+    get = partial(coach.documents_page, actor, collection.id, sort="most_cited", **how)
+    shown = paged(get, "use_page", lambda rows: ticks.table(rows[0], partial(_table, *rows)))
+    if not shown.total:
         with widgets.empty(":material/check_circle:", "None", "Every document was needed by some answer."):
             pass
         return
-    bar = st.container(horizontal=True, vertical_alignment="center")
-    picked = _table(chosen)
     with bar:
-        _knowledge_documents.actions(picked, writes, widgets.count(len(chosen), "document"), "use")
+        every = partial(coach.document_ids, actor, collection.id, **how)
+        actions(ticks, writes, widgets.count(shown.total, "document"), shown, every, "use")
 
 
-def _said(rows: Sequence[Row], span: str) -> str:
+def _said(use: CollectionUse, span: str) -> str:
     when = "so far" if SPANS[span] is None else f"in the last {span}"
-    cited, found = sum(map(_cited, rows)), sum(map(_found, rows))
-    if not found:
+    if not use.found:
         return f"No answer was given a passage of this collection {when}."
-    say = f"Cited {widgets.count(cited, 'time')} and given to answers {widgets.count(found, 'time')} {when}."
-    unused, uncited = sum(not _found(r) for r in rows), sum(not _cited(r) for r in rows)
-    if not uncited:
+    say = f"Cited {widgets.count(use.cited, 'time')} and given to answers {widgets.count(use.found, 'time')} {when}."
+    if not use.never_cited:
         return f"{say} Every document was cited."
-    never = f"{widgets.count(unused, 'document')} never came up, {uncited:,} never cited"
+    never = f"{widgets.count(use.never_found, 'document')} never came up, {use.never_cited:,} never cited"
     return f"{say} {never}: improve or remove what nobody needs."
 
 
-def _table(rows: Sequence[Row]) -> list[Document]:
+def _table(documents: Sequence[Document], uses: Sequence[Use], **ticks: Any) -> Any:
     frame = pd.DataFrame(
         [
             {
@@ -77,16 +78,8 @@ def _table(rows: Sequence[Row]) -> list[Document]:
                 "Added": d.created_at,
                 "Language": d.language,
             }
-            for d, u in rows
+            for d, u in zip(documents, uses, strict=True)
         ]
     )
     frame["Last used"] = pd.to_datetime(frame["Last used"], utc=True)
-    return _knowledge_documents.pick(frame, [d for d, _ in rows], "used_documents")
-
-
-def _cited(row: Row) -> int:
-    return row[1].cited if row[1] else 0
-
-
-def _found(row: Row) -> int:
-    return row[1].found if row[1] else 0
+    return table(frame, documents, "used_documents", **ticks)

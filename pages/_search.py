@@ -5,6 +5,7 @@ Invariant: what is asked and how it is narrowed stands in the link, so that a se
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
@@ -13,7 +14,7 @@ from uuid import UUID
 
 import streamlit as st
 
-from coach_core.types import Actor, Collection, Document, Filter, Passage
+from coach_core.types import Actor, Collection, DocumentName, Filter, Passage
 from coach_core.ui import marks, pdf_page, shared, widgets
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def draw(coach: Coach, actor: Actor, collection: Collection) -> None:
 
 def _narrowed(coach: Coach, actor: Actor, where: Sequence[UUID]) -> Filter:
     """What the person keeps the search to."""
-    documents = [d for c in where for d in coach.documents(actor, c)]
+    documents = coach.document_names(actor, where)
     if not documents:
         return Filter()
     fits = Filter(languages=_languages(documents))
@@ -76,7 +77,7 @@ def _narrowed(coach: Coach, actor: Actor, where: Sequence[UUID]) -> Filter:
 _DATED = "By the date that a document gives itself, else by the day it came in"
 
 
-def _languages(documents: Sequence[Document]) -> tuple[str, ...]:
+def _languages(documents: Sequence[DocumentName]) -> tuple[str, ...]:
     """Pills for the languages there are, where there are several; the commonest first."""
     counts: dict[str, int] = {}
     for document in documents:
@@ -92,12 +93,13 @@ def _languages(documents: Sequence[Document]) -> tuple[str, ...]:
     return tuple(codes[name] for name in chosen or ())
 
 
-def _labels(documents: Sequence[Document]) -> dict[str, UUID]:
+def _labels(documents: Sequence[DocumentName]) -> dict[str, UUID]:
     """Documents by their titles, those of one title told apart by their files' names."""
     titles = [d.title or d.name for d in documents]
+    told = Counter(titles)
     out: dict[str, UUID] = {}
     for document, title in sorted(zip(documents, titles, strict=True), key=lambda pair: pair[1].casefold()):
-        label = title if titles.count(title) == 1 else f"{title} ({document.name})"
+        label = title if told[title] == 1 else f"{title} ({document.name})"
         while label in out:
             label += "\u2019"
         out[label] = document.id

@@ -84,8 +84,8 @@ def busy(coach: Coach, actor: Actor, collection: UUID | None) -> bool:
     """Whether something is on its way, or waits in `collection` for its meaning: worth looking again soon."""
     if coach.upload_counts(actor).moving or ended(coach, actor):
         return True
-    documents = coach.documents(actor, collection) if collection else []
-    return any(d.embedded < d.chunks for d in documents)
+    figures = coach.figures(actor, collection) if collection else None
+    return figures is not None and figures.embedded < figures.chunks
 
 
 def seen(coach: Coach, actor: Actor) -> None:

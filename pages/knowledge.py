@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from coach_core.coach import Coach
 
 LOOK = 1.0  # seconds between two looks while something is on its way
-LOOK_AT_MANY, MANY = 5.0, 300  # the same where a look draws so many documents
 CREATE = ("knowledge", "create")
 COLLECTIONS, QUESTIONS, READERS = VIEWS = ("Collections", "Questions that found nothing", "Who reads what")
 TABS = ["Documents", "Try a search", "Use", "Hosted copies"]
@@ -89,12 +88,26 @@ def _view(questions: int) -> str:
 
 
 def _choose(collections: Sequence[Collection]) -> Collection:
-    names = [c.name for c in collections]
+    """The collection that the link names. Its address there outlives a new name."""
+    there = {widgets.address(c): c for c in collections}
     says = [widgets.count(c.documents, "document") for c in collections]
-    if (new := st.session_state.pop(_knowledge_collection.NEXT, None)) in names:
-        st.session_state["in"] = new  # set before it is drawn, or the browser's choice wins
-    name = st.radio("Collections", names, captions=says, key="in", bind="query-params", format_func=shared.escape)
-    return collections[names.index(name)]
+    asked = st.session_state.pop(_knowledge_collection.NEXT, None) or st.query_params.get("in", "")
+    chosen = widgets.addressed(collections, asked) if asked else None
+    if chosen is not None and widgets.address(chosen) != st.query_params.get("in"):
+        st.query_params["in"] = widgets.address(chosen)
+    st.session_state["chosen"] = widgets.address(chosen or collections[0])  # the link says which, not the browser
+    with st.container(key="collections"):
+        address = st.radio(
+            "Collections", list(there), captions=says, key="chosen", on_change=_chosen,
+            format_func=lambda a: shared.escape(there[a].name) if a in there else a,
+        )  # fmt: skip
+    return there[address]
+
+
+def _chosen() -> None:
+    st.query_params["in"] = st.session_state["chosen"]
+    for key in ("page", "use_page"):
+        _knowledge_documents.first_page(key)
 
 
 def _collection(coach: Coach, actor: Actor, collection: Collection, writes: bool) -> None:
@@ -106,8 +119,7 @@ def _collection(coach: Coach, actor: Actor, collection: Collection, writes: bool
                 into = partial(_id_of, collection)
                 most = widgets.size(coach.largest_upload())
                 _uploads.drop(f"Add documents ({_uploads.KINDS}; at most {most} each)", f"add_{collection.id}", into)
-            pause = LOOK if collection.documents < MANY else LOOK_AT_MANY
-            look = pause if _uploads.busy(coach, actor, collection.id) else None
+            look = LOOK if _uploads.busy(coach, actor, collection.id) else None
             st.fragment(_documents, run_every=look, key="documents")(collection, writes)
     if attempt.open:
         with attempt:

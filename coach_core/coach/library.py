@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace as with_values
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -13,12 +14,17 @@ from coach_core.errors import EmptyMessage, FileError, FileNotFound, FileTooLarg
 from coach_core.knowledge import loaders
 from coach_core.knowledge.loaders import zip as zips
 from coach_core.knowledge.uploads import Progress
-from coach_core.store import files
+from coach_core.store import files, shelf
 from coach_core.store.uploads import Upload
 from coach_core.types import (
     Actor,
     Collection,
     Document,
+    DocumentName,
+    DocumentPage,
+    DocumentShow,
+    DocumentSort,
+    Figures,
     Filter,
     IngestProgress,
     Passage,
@@ -26,6 +32,7 @@ from coach_core.types import (
     UploadCounts,
     UploadStage,
     clean_text,
+    now,
 )
 
 _NO_ARCHIVE = "An archive cannot take the place of one document. Unpack it and choose the file."
@@ -43,6 +50,55 @@ class Library(Base):
         if collection_id is not None:
             return self.knowledge.documents(collection_id)
         return [d for c in self.knowledge.collections() for d in self.knowledge.documents(c.id)]
+
+    def figures(self, actor: Actor, collection_id: UUID) -> Figures:
+        """How many documents and passages a collection holds, and how many of these meaning finds."""
+        access.require(actor, "knowledge.read")
+        return self.knowledge.figures(collection_id)
+
+    def documents_page(
+        self,
+        actor: Actor,
+        collection_id: UUID,
+        *,
+        find: str = "",
+        sort: DocumentSort = "newest",
+        show: DocumentShow = "all",
+        days: int | None = None,
+        limit: int = 50,
+        offset: int = 0,
+    ) -> DocumentPage:
+        """Some of the documents whose name holds every word of `find`, with their use in the last `days` or ever."""
+        access.require(actor, "knowledge.read")
+        since = now() - timedelta(days=days) if days else None
+        model = self.knowledge.embedding.model()
+        return shelf.page(
+            self._db, collection_id, model, find=find, sort=sort, show=show, since=since, limit=limit, offset=offset
+        )
+
+    def document_ids(
+        self,
+        actor: Actor,
+        collection_id: UUID,
+        *,
+        find: str = "",
+        show: DocumentShow = "all",
+        days: int | None = None,
+    ) -> list[UUID]:
+        """All documents that `documents_page` would show on its pages, in no order."""
+        access.require(actor, "knowledge.read")
+        since = now() - timedelta(days=days) if days else None
+        return shelf.ids(self._db, collection_id, find=find, show=show, since=since)
+
+    def documents_of(self, actor: Actor, ids: Sequence[UUID]) -> list[Document]:
+        """The documents of these ids that are still there, in the same order."""
+        access.require(actor, "knowledge.read")
+        return self.knowledge.these(ids)
+
+    def document_names(self, actor: Actor, collections: Sequence[UUID]) -> list[DocumentName]:
+        """What the documents of these collections are called."""
+        access.require(actor, "knowledge.read")
+        return shelf.names(self._db, collections)
 
     def document(self, actor: Actor, document_id: UUID) -> Document:
         access.require(actor, "knowledge.read")

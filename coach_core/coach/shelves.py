@@ -17,10 +17,11 @@ from coach_core import access
 from coach_core.coach.looking_back import Tried
 from coach_core.coach.people import People
 from coach_core.errors import InputError, NameTaken
-from coach_core.store import personas, unanswered
+from coach_core.store import personas, shelf, unanswered
 from coach_core.types import (
     Actor,
     Collection,
+    CollectionUse,
     Deleted,
     Document,
     DocumentUse,
@@ -34,6 +35,7 @@ from coach_core.types import (
 #: How long what was deleted can be brought back.
 KEEP_DELETED = timedelta(days=14)
 NAME_CHARS = 80
+_NAMED = 5  # documents that the audit log names of many that were deleted at once
 
 
 class Shelves(People):
@@ -110,16 +112,28 @@ class Shelves(People):
         self.knowledge.delete(document_id, actor.name)
         self._note(actor, "document.delete", str(document_id), {"name": document.name}, {})
 
-    def deleted(self, actor: Actor) -> list[Deleted]:
+    def delete_documents(self, actor: Actor, ids: Sequence[UUID]) -> int:
+        """The same with many, in few steps; how many were there."""
+        access.require(actor, "knowledge.write")
+        if len(ids) == 1:
+            self.delete_document(actor, ids[0])
+            return 1
+        names = [d.name for d in self.knowledge.these(ids[:_NAMED])]
+        gone = self.knowledge.delete_many(ids, actor.name)
+        self._note(actor, "document.delete", f"{len(gone)} documents", {"names": names}, {})
+        return len(gone)
+
+    def deleted(self, actor: Actor, limit: int | None = None) -> list[Deleted]:
         """What was deleted and can still be brought back, the newest first."""
         access.require(actor, "knowledge.write")
-        return self.knowledge.deleted()
+        return self.knowledge.deleted(limit)
 
-    def bring_back(self, actor: Actor, deleted_id: UUID) -> None:
-        """Undo the deleting of a document or a collection: found again at once. Raises NameTaken, NotFound."""
+    def bring_back(self, actor: Actor, *deleted_ids: UUID) -> None:
+        """Undo the deleting of documents or collections: found again at once. Raises NameTaken, NotFound."""
         access.require(actor, "knowledge.write")
-        self.knowledge.bring_back(deleted_id)
-        self._note(actor, "knowledge.undelete", str(deleted_id), {}, {})
+        self.knowledge.bring_back(*deleted_ids)
+        subject = str(deleted_ids[0]) if len(deleted_ids) == 1 else f"{len(deleted_ids)} documents"
+        self._note(actor, "knowledge.undelete", subject, {}, {})
         self.jobs.wake()
 
     def erase_deleted(self, actor: Actor, deleted_id: UUID) -> None:
@@ -136,6 +150,11 @@ class Shelves(People):
         """How many answers were given each document, and cited it, in the last `days` or ever; of those used."""
         access.require(actor, "knowledge.read")
         return self.knowledge.uses(collection_id, now() - timedelta(days=days) if days else None)
+
+    def collection_use(self, actor: Actor, collection_id: UUID, *, days: int | None = None) -> CollectionUse:
+        """How the documents of a collection were used together, in the last `days` or ever."""
+        access.require(actor, "knowledge.read")
+        return shelf.use(self._db, collection_id, now() - timedelta(days=days) if days else None)
 
     # questions that found nothing
 

@@ -20,8 +20,18 @@ from coach_core.knowledge.finding import Finding
 from coach_core.knowledge.intake import Intake, Progress
 from coach_core.knowledge.pages import Pages
 from coach_core.search import finder, meaning, rerank
-from coach_core.store import Database, collections, documents, moves, trash, uses
-from coach_core.types import Check, Collection, Deleted, Document, DocumentUse, Filter, Passage, now
+from coach_core.store import Database, collections, documents, moves, shelf, trash, uses
+from coach_core.types import (
+    Check,
+    Collection,
+    Deleted,
+    Document,
+    DocumentUse,
+    Figures,
+    Filter,
+    Passage,
+    now,
+)
 
 _SWEEP_AFTER = timedelta(hours=1)  # no ingestion takes longer between its first row and its last
 
@@ -57,6 +67,7 @@ class Knowledge:
             patience=patience,
         )
         self._finding = Finding(db, self.embedding.asked, rerank)
+        self._figures: dict[UUID, Figures] = {}
         self._swept = False
 
     def warm(self, wait: float = 0.0) -> bool:
@@ -93,6 +104,17 @@ class Knowledge:
         collections.get(self._db, collection_id)
         return documents.list_documents(self._db, collection_id, self.embedding.model())
 
+    def figures(self, collection_id: UUID) -> Figures:
+        """What the collection holds; counted anew only when it has changed."""
+        known = self._figures.get(collection_id)
+        found = shelf.figures(self._db, collection_id, self.embedding.model(), known)
+        self._figures[collection_id] = found
+        return found
+
+    def these(self, ids: Sequence[UUID]) -> list[Document]:
+        """The documents of these ids that are still there."""
+        return shelf.these(self._db, ids, self.embedding.model())
+
     def document(self, document_id: UUID) -> Document:
         return documents.get(self._db, document_id, self.embedding.model())
 
@@ -126,11 +148,15 @@ class Knowledge:
         """Out of every search at once; it can be brought back until it is purged."""
         trash.put_document(self._db, document_id, by)
 
-    def deleted(self) -> list[Deleted]:
-        return trash.list_deleted(self._db)
+    def delete_many(self, ids: Sequence[UUID], by: str = "") -> list[UUID]:
+        """The same with many; those that were there."""
+        return trash.put_documents(self._db, ids, by)
 
-    def bring_back(self, deleted_id: UUID) -> None:
-        trash.bring_back(self._db, deleted_id)
+    def deleted(self, limit: int | None = None) -> list[Deleted]:
+        return trash.list_deleted(self._db, limit)
+
+    def bring_back(self, *deleted_ids: UUID) -> None:
+        trash.bring_back(self._db, *deleted_ids)
 
     def purge(self, before: datetime | None = None, *, only: UUID | None = None) -> int:
         """Take what was deleted before `before`, or `only` that, away for good; how many."""

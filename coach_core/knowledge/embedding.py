@@ -70,6 +70,7 @@ class Embedding:
         self._looked = False
         self._done: tuple[Any, ...] = ()  # for what there was nothing left to do
         self._rate = 0.0  # passages a second, lately
+        self._counted: tuple[tuple[str, int], tuple[int, int]] | None = None
         self._kept_up = 0  # the newest passage when the models changed: newer ones both read
         self._vectors: dict[str, Any] = {}  # of sentences that were scored lately
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="ask-embedder")
@@ -232,13 +233,20 @@ class Embedding:
         before, chosen = self._before, self._chosen
         changing = before is not None and self._answering() is before
         name = (chosen.name if changing else "") or ("" if changing else self.model())
-        with self._db.read() as connection:
-            done, total = chunks.vector_counts(connection, name)
+        done, total = self._counts(name)
         trouble = chosen.first.trouble if chosen.first.opened is None else ""
         if not trouble and before is not None and not changing:
             trouble = f"The model before cannot be opened: {before.first.trouble}"
         seconds = (total - done) / self._rate if self._rate and done < total else None
         return EmbeddingProgress(done, total, name, before.name if before and changing else "", seconds, trouble)
+
+    def _counts(self, name: str) -> tuple[int, int]:
+        """(passages with a vector of `name`, all passages); counted anew only when something has changed."""
+        with self._db.read() as connection:
+            state = (name, collections.total_generation(connection))
+            if self._counted is None or self._counted[0] != state:
+                self._counted = (state, chunks.vector_counts(connection, name))
+            return self._counted[1]
 
     def check(self) -> Check:
         """Whether passages are found by meaning, for `doctor`."""

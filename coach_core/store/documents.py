@@ -56,6 +56,11 @@ def list_documents(db: Database, collection_id: UUID, model: str = "") -> list[D
         return sorted(map(_document, found), key=lambda d: (d.name.casefold(), d.created_at))
 
 
+def some(connection: Connection, ids: Sequence[UUID], model: str = "") -> list[Document]:
+    """Those of `ids` that are there, in no order."""
+    return [_document(row) for row in connection.execute(_with_embedded(model).where(DOCUMENTS.c.id.in_(ids)))]
+
+
 def get(db: Database, document_id: UUID, model: str = "") -> Document:
     with db.read() as connection:
         row = connection.execute(_with_embedded(model).where(DOCUMENTS.c.id == document_id)).first()

@@ -6,7 +6,7 @@ on that put it here. Its passages and its file stay until `purge`; what answers 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -34,21 +34,33 @@ _COLLECTIONS = table_of(CollectionRow)
 _HOSTED = table_of(HostedStoreRow)
 _REMOVALS = table_of(RemovalRow)
 _VECTORS = table_of(VectorRow)
+_PART = 200  # documents of one transaction
 _TIMES = {"created_at", "updated_at", "dated_at"}
 _IDS = {"id", "collection_id", "version_id", "file_id"}
 
 
 def put_document(db: Database, document_id: UUID, by: str = "") -> None:
-    def work(connection: Connection) -> None:
-        row = connection.execute(sa.select(_DOCUMENTS).where(_DOCUMENTS.c.id == document_id)).mappings().first()
-        if row is None:
-            raise DocumentNotFound()
-        generation = collections.raise_generation(connection, row["collection_id"])
-        connection.execute(sa.insert(TRASH).values(**_kept(row, by)))
-        connection.execute(sa.delete(_DOCUMENTS).where(_DOCUMENTS.c.id == document_id))
-        documents.note_removal(connection, row["collection_id"], generation, row["version_id"])
+    if not put_documents(db, [document_id], by):
+        raise DocumentNotFound()
 
-    db.write(work).result()
+
+def put_documents(db: Database, ids: Sequence[UUID], by: str = "") -> list[UUID]:
+    """Many, some hundreds in one transaction; those that were there."""
+
+    def work(connection: Connection, some: Sequence[UUID]) -> list[UUID]:
+        rows = connection.execute(sa.select(_DOCUMENTS).where(_DOCUMENTS.c.id.in_(some))).mappings().all()
+        if not rows:
+            return []
+        homes = sorted({r["collection_id"] for r in rows})  # always in one order: two writers never wait in a ring
+        generations = {c: collections.raise_generation(connection, c) for c in homes}
+        connection.execute(sa.insert(TRASH), [_kept(r, by) for r in rows])
+        connection.execute(sa.delete(_DOCUMENTS).where(_DOCUMENTS.c.id.in_([r["id"] for r in rows])))
+        for r in rows:
+            documents.note_removal(connection, r["collection_id"], generations[r["collection_id"]], r["version_id"])
+        return [r["id"] for r in rows]
+
+    parts = (ids[at : at + _PART] for at in range(0, len(ids), _PART))
+    return [i for part in parts for i in db.write(lambda c, part=part: work(c, part)).result()]
 
 
 def put_collection(db: Database, collection_id: UUID, by: str = "") -> None:
@@ -69,7 +81,7 @@ def put_collection(db: Database, collection_id: UUID, by: str = "") -> None:
     db.write(work).result()
 
 
-def list_deleted(db: Database) -> list[Deleted]:
+def list_deleted(db: Database, limit: int | None = None) -> list[Deleted]:
     """What can come back, the newest first; documents that went with their collection are counted there."""
     inside = TRASH.alias()
     counted = sa.select(sa.func.count()).where(inside.c.with_id == TRASH.c.id).scalar_subquery()
@@ -78,6 +90,7 @@ def list_deleted(db: Database) -> list[Deleted]:
         sa.select(TRASH, counted.label("inside"), passages.scalar_subquery().label("passages"))
         .where(TRASH.c.with_id.is_(None))
         .order_by(TRASH.c.deleted_at.desc(), TRASH.c.id)
+        .limit(limit)
     )
     with db.read() as connection:
         return [
@@ -88,19 +101,21 @@ def list_deleted(db: Database) -> list[Deleted]:
         ]
 
 
-def bring_back(db: Database, deleted_id: UUID) -> None:
+def bring_back(db: Database, *deleted_ids: UUID) -> None:
     """Raises NameTaken when its place is taken meanwhile, NotFound when it is gone for good."""
 
-    def work(connection: Connection) -> None:
-        row = connection.execute(sa.select(TRASH).where(TRASH.c.id == deleted_id)).first()
-        if row is None:
+    def work(connection: Connection, some: Sequence[UUID]) -> None:
+        rows = {r.id: r for r in connection.execute(sa.select(TRASH).where(TRASH.c.id.in_(some)))}
+        if len(rows) < len(some):
             raise DocumentNotFound("This was deleted for good, or is back already.")
-        if row.kind == "collection":
-            _restore_collection(connection, row)
-        else:
-            _restore_document(connection, row)
+        for row in (rows[i] for i in some):
+            if row.kind == "collection":
+                _restore_collection(connection, row)
+            else:
+                _restore_document(connection, row)
 
-    db.write(work).result()
+    for at in range(0, len(deleted_ids), _PART):
+        db.write(lambda connection, some=deleted_ids[at : at + _PART]: work(connection, some)).result()
 
 
 def purge(db: Database, before: datetime | None = None, *, only: UUID | None = None) -> int:

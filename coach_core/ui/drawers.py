@@ -13,7 +13,7 @@ import streamlit as st
 
 from coach_core.errors import CoachError, NotFound
 from coach_core.turn import hold
-from coach_core.types import Citation, Message, StoredFile, TurnRecord
+from coach_core.types import Citation, Message, StoredFile, Summary, TurnRecord
 from coach_core.ui import markdown, marks, pdf_page, remembered, shared, widgets
 from coach_core.ui.shared import escape
 
@@ -190,7 +190,7 @@ def _open_document(citation: Citation) -> None:
     coach, actor, document_id = shared.coach(), shared.actor(), citation.document_id
     try:
         document = coach.document(actor, document_id)
-        names = [c.name for c in coach.collections(actor) if c.id == document.collection_id]
+        groups = [c for c in coach.collections(actor) if c.id == document.collection_id]
     except CoachError:
         if file := _attached(document_id):
             data = coach.file(actor, file.id)[1]
@@ -213,7 +213,7 @@ def _open_document(citation: Citation) -> None:
                 library,
                 label="Show in Knowledge",
                 icon=":material/local_library:",
-                query_params=widgets.link(**({"in": escape(names[0])} if names else {})),
+                query_params=widgets.link(**({"in": widgets.address(groups[0])} if groups else {})),
             )
 
 
@@ -235,11 +235,33 @@ def turn(record: TurnRecord, cited: int, on_close: Callable[[], None]) -> None:
         _rows(record, cited)
         for notice in record.notices:
             st.caption(f":material/info: {escape(notice)}")
+        _summed_up(record)
         if record.error_text:
             st.error(escape(record.error_text), icon=":material/error:")
         st.caption(f"Turn {record.id}")
 
     drawer()
+
+
+def _summed_up(record: TurnRecord) -> None:
+    """The summary that stood for older messages, where the answer was told one."""
+    if not any("told as a summary" in notice for notice in record.notices):
+        return
+    summary = shared.coach().summary(shared.actor(), record.thread_id, record.question_id)
+    if summary is not None:
+        with st.expander("The summary", icon=":material/short_text:"):
+            st.markdown(summed_up(summary))
+
+
+def summed_up(summary: Summary) -> str:
+    """Its lines, escaped: headings in bold, the rest as a list."""
+    out: list[str] = []
+    for row in summary.text.split("\n"):
+        if row.startswith("- "):
+            out.append(f"- {escape(row[2:])}")
+        elif row.strip():
+            out.append(f"\n**{escape(row.strip())}**\n")
+    return "\n".join(out)
 
 
 def _rows(record: TurnRecord, cited: int) -> None:

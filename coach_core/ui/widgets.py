@@ -5,18 +5,21 @@ Invariant: nothing here changes anything.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import re
+import unicodedata
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from coach_core.types import Actor
+from coach_core.types import Actor, Collection
 from coach_core.ui import marks, shared
 
 if TYPE_CHECKING:
     from coach_core.coach import Coach
 
+_ADDRESS = 8  # digits of an id that tell collections apart
 WIDE = 1180  # px: more than a table needs is only a longer way for the eye
 
 
@@ -64,6 +67,21 @@ def empty(icon: str, title: str, say: str) -> Generator[None]:
         st.markdown(f"**{title}**", width="content")
         st.markdown(f":gray[{marks.plain(say)}]", width="content", text_alignment="center")
         yield
+
+
+def address(collection: Collection) -> str:
+    """How a link names a collection: its name as it is now, for the eye, and a part of its id, which stays."""
+    plain = unicodedata.normalize("NFKD", collection.name).encode("ascii", "ignore").decode()
+    words = re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")[:40].rstrip("-")
+    return "-".join(part for part in (words, collection.id.hex[-_ADDRESS:]) if part)
+
+
+def addressed(collections: Sequence[Collection], address: str) -> Collection | None:
+    """The collection that a link names, by its address, its whole id or its name, as older links have it."""
+    last = address.rpartition("-")[2].lower()
+    by_id = (c for c in collections if c.id.hex[-_ADDRESS:] == last or str(c.id) == address.lower())
+    by_name = (c for c in collections if address in (c.name, shared.escape(c.name)))
+    return next(by_id, None) or next(by_name, None)
 
 
 def face(picture: bytes | None, icon: str, width: int) -> None:

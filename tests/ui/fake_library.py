@@ -14,9 +14,15 @@ from coach_core.errors import InputError, NameTaken, NotFound
 from coach_core.types import (
     Actor,
     Collection,
+    CollectionUse,
     Deleted,
     Document,
+    DocumentName,
+    DocumentPage,
+    DocumentShow,
+    DocumentSort,
     DocumentUse,
+    Figures,
     HostedCopy,
     HostedOther,
     Persona,
@@ -68,16 +74,89 @@ class FakeLibrary:
         told = Deleted(paper.id, "document", paper.collection_id, paper.name, actor.name, paper.chunks, now())
         self.trash[paper.id] = (told, None, {paper.id: paper})
 
-    def deleted(self, actor: Actor) -> list[Deleted]:
-        require(actor, "knowledge.write")
-        return [told for told, _, _ in self.trash.values()]
+    def delete_documents(self, actor: Actor, ids: Sequence[UUID]) -> int:
+        for document_id in ids:
+            self.delete_document(actor, document_id)
+        return len(ids)
 
-    def bring_back(self, actor: Actor, deleted_id: UUID) -> None:
+    def deleted(self, actor: Actor, limit: int | None = None) -> list[Deleted]:
         require(actor, "knowledge.write")
-        _, group, inside = self.trash.pop(deleted_id)
-        if group is not None:
-            self.groups[group.id] = group
-        self.papers |= inside
+        return [told for told, _, _ in self.trash.values()][:limit]
+
+    def bring_back(self, actor: Actor, *deleted_ids: UUID) -> None:
+        require(actor, "knowledge.write")
+        for deleted_id in deleted_ids:
+            _, group, inside = self.trash.pop(deleted_id)
+            if group is not None:
+                self.groups[group.id] = group
+            self.papers |= inside
+
+    # leafing
+
+    def figures(self, actor: Actor, collection_id: UUID) -> Figures:
+        require(actor, "knowledge.read")
+        mine = self._fitting(collection_id)
+        return Figures(len(mine), sum(d.chunks for d in mine), sum(d.embedded for d in mine))
+
+    def documents_page(
+        self,
+        actor: Actor,
+        collection_id: UUID,
+        *,
+        find: str = "",
+        sort: DocumentSort = "newest",
+        show: DocumentShow = "all",
+        days: int | None = None,
+        limit: int = 50,
+        offset: int = 0,
+    ) -> DocumentPage:
+        require(actor, "knowledge.read")
+        mine = self._fitting(collection_id, find, show)
+        if sort == "most_cited":
+            mine.sort(key=lambda d: -self._cited(d))
+        elif sort == "name":
+            mine.sort(key=lambda d: (d.title or d.name).casefold())
+        rows = tuple((d, self.used.get(d.id)) for d in mine[offset : offset + limit])
+        return DocumentPage(rows, len(mine))
+
+    def document_ids(
+        self,
+        actor: Actor,
+        collection_id: UUID,
+        *,
+        find: str = "",
+        show: DocumentShow = "all",
+        days: int | None = None,
+    ) -> list[UUID]:
+        require(actor, "knowledge.read")
+        return [d.id for d in self._fitting(collection_id, find, show)]
+
+    def documents_of(self, actor: Actor, ids: Sequence[UUID]) -> list[Document]:
+        require(actor, "knowledge.read")
+        return [self.papers[i] for i in ids if i in self.papers]
+
+    def document_names(self, actor: Actor, collections: Sequence[UUID]) -> list[DocumentName]:
+        require(actor, "knowledge.read")
+        mine = [d for d in self.papers.values() if d.collection_id in collections]
+        return [DocumentName(d.id, d.name, d.title, d.language) for d in mine]
+
+    def collection_use(self, actor: Actor, collection_id: UUID, *, days: int | None = None) -> CollectionUse:
+        require(actor, "knowledge.read")
+        mine = self._fitting(collection_id)
+        found = [self.used[d.id].found if d.id in self.used else 0 for d in mine]
+        cited = [self._cited(d) for d in mine]
+        return CollectionUse(len(mine), sum(found), sum(cited), found.count(0), cited.count(0))
+
+    def _fitting(self, collection_id: UUID, find: str = "", show: DocumentShow = "all") -> list[Document]:
+        """The oldest first, for the fake's documents are all of one moment."""
+        mine = [d for d in self.papers.values() if d.collection_id == collection_id]
+        mine = [d for d in mine if all(w in f"{d.title} {d.name}".casefold() for w in find.casefold().split())]
+        if show == "uncited":
+            return [d for d in mine if not self._cited(d)]
+        return mine if show == "all" else [d for d in mine if not (d.id in self.used and self.used[d.id].found)]
+
+    def _cited(self, document: Document) -> int:
+        return self.used[document.id].cited if document.id in self.used else 0
 
     def erase_deleted(self, actor: Actor, deleted_id: UUID) -> None:
         require(actor, "knowledge.write")

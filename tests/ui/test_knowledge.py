@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 from coach_core.errors import FileError
 from coach_core.settings import Settings
 from coach_core.types import Actor, Collection, IngestProgress, Persona, new_id
+from coach_core.ui import shared, widgets
 from tests.ui import fake_admin
 from tests.ui.fake_admin import FakeCoach, draft, open_alone, open_page, press, shown
 
@@ -36,6 +37,10 @@ def tick(at: AppTest, *rows: int) -> AppTest:
     return at.run()
 
 
+def choose(at: AppTest, group: Collection) -> AppTest:
+    return at.radio(key="chosen").set_value(widgets.address(group)).run()
+
+
 def drop(at: AppTest, *files: tuple[str, bytes, str]) -> AppTest:
     at.file_uploader[0].set_value(list(files)).run()
     assert not at.exception, at.exception[0].stack_trace
@@ -47,9 +52,8 @@ def test_a_collection_says_what_it_is_and_who_reads_it(fake: FakeCoach, college:
     words = shown(at)
     assert "An open textbook" in words and "CC BY 4.0" in words and "Career coach" in words
     assert "by meaning 2 of 3 passages" in str([p.proto.text for p in at.get("progress")])
-    fake.create_collection(fake.owner(), "Other")
-    at.run()
-    at.radio(key="in").set_value("Other").run()
+    other = fake.create_collection(fake.owner(), "Other")
+    choose(at.run(), other)
     assert "No persona reads this yet" in shown(at) and "No documents in this collection" in shown(at)
 
 
@@ -103,11 +107,11 @@ def test_the_browser_lets_files_pass_that_the_app_then_refuses_with_a_sentence()
 
 
 def test_an_upload_is_shown_in_its_own_collection_alone(fake: FakeCoach, college: Collection) -> None:
-    fake.create_collection(fake.owner(), "Other")
+    other = fake.create_collection(fake.owner(), "Other")
     files = [(f"void{n}.txt", b"", "text/plain") for n in (1, 2)]
     at = drop(open_page("knowledge"), *files)
     assert "void1.txt" in shown(at)
-    at.radio(key="in").set_value("Other").run()
+    choose(at, other)
     assert "void1.txt" not in shown(at)
     at.switch_page("../../pages/personas.py")
     at.query_params["edit"] = "career-coach"
@@ -118,9 +122,9 @@ def test_an_upload_is_shown_in_its_own_collection_alone(fake: FakeCoach, college
 
 
 def test_what_is_found_by_meaning_is_counted_in_the_chosen_collection(fake: FakeCoach, college: Collection) -> None:
-    fake.put(fake.create_collection(fake.owner(), "Other"), "a.md", "one\ntwo\nthree\nfour")
-    at = open_page("knowledge")
-    at.radio(key="in").set_value("Other").run()
+    other = fake.create_collection(fake.owner(), "Other")
+    fake.put(other, "a.md", "one\ntwo\nthree\nfour")
+    at = choose(open_page("knowledge"), other)
     assert "All 4 passages are found by words and by meaning" in shown(at)
 
 
@@ -148,7 +152,7 @@ def test_once_a_file_is_in_the_counts_of_the_list_are_new(
 
     monkeypatch.setattr(fake, "personas", ends_meanwhile)
     at = open_page("knowledge")
-    assert list(at.radio(key="in").proto.captions) == ["3 documents"]
+    assert list(at.radio(key="chosen").proto.captions) == ["3 documents"]
 
 
 def test_a_collection_is_made_with_its_licence_and_chosen(fake: FakeCoach) -> None:
@@ -159,7 +163,9 @@ def test_a_collection_is_made_with_its_licence_and_chosen(fake: FakeCoach) -> No
     at.text_input(key="collection_licence").set_value("MIT")
     press(at, "Create")
     made = next(iter(fake.groups.values()))
-    assert (made.name, made.licence) == ("Counsel chat", "MIT") and at.radio(key="in").value == "Counsel chat"
+    assert (made.name, made.licence) == ("Counsel chat", "MIT") and at.radio(key="chosen").value == widgets.address(
+        made
+    )
 
 
 def test_a_name_that_is_taken_is_a_sentence(fake: FakeCoach, college: Collection) -> None:
@@ -257,3 +263,42 @@ def test_a_search_is_narrowed_and_says_what_the_filter_kept_out(fake: FakeCoach,
     assert "Documents that fit the filter: 1. Found without it: 1 passage." in shown(at)
     press(at, "Take the filter off")
     assert "1. money.md" in shown(at)
+
+
+def test_a_link_names_a_collection_for_good_and_older_links_still_do(fake: FakeCoach, college: Collection) -> None:
+    other = fake.create_collection(fake.owner(), "Open: [books]")
+    fake.put(other, "a.md", "one")
+    address = widgets.address(other)
+    assert address.startswith("open-books-")
+    older = shared.escape(other.name)
+    assert older != other.name
+    for told in (address, str(other.id), other.name, older, f"another-name-{other.id.hex[-8:]}"):
+        at = open_page("knowledge", **{"in": told})
+        assert list(at.dataframe[0].value["Document"]) == ["a.md"], told
+        assert at.query_params["in"] in (address, [address])
+    assert list(open_page("knowledge", **{"in": "gone"}).dataframe[0].value["Document"]) == ["time.md", "money.md"]
+
+
+def test_ticks_stay_while_one_leafs_and_all_that_fit_are_ticked_at_once(fake: FakeCoach, college: Collection) -> None:
+    for n in range(120):
+        fake.put(college, f"part {n:03}.md", "Sleep")
+    at = tick(open_page("knowledge"), 0, 3)
+    assert "2 selected" in shown(at) and len(at.dataframe[0].value) == 50
+
+    at.query_params["page"] = "3"
+    at.session_state["page"] = 3
+    at.run()
+    assert list(at.dataframe[0].value["Document"])[-1] == "part 119.md" and "2 selected" in shown(at)
+    tick(at, 0)
+    assert "3 selected" in shown(at)
+    press(at, "Delete")
+    assert "3 documents" in shown(at) and "part 001.md" in shown(at) and "part 098.md" in shown(at)
+    at.button(key="really_delete_no").click().run()
+    at.text_input(key="filter").set_value("part").run()
+    press(at, "Select all 120")
+    assert "120 selected" in shown(at)
+    press(at, "Delete")
+    at.button(key="really_delete").click().run()
+    assert [d.name for d in fake.papers.values()] == ["time.md", "money.md"] and "120 documents deleted." in shown(at)
+    press(at, "Undo")
+    assert len(fake.papers) == 122

@@ -19,6 +19,7 @@ from coach_core.types import (
     new_id,
     now,
 )
+from coach_core.ui import widgets
 from tests.ui import fake_admin
 from tests.ui.fake_admin import FakeCoach, draft, open_alone, open_page, press, shown
 from tests.ui.test_knowledge import tick
@@ -63,7 +64,7 @@ def test_a_collection_is_renamed_and_described_anew(fake: FakeCoach, college: Co
     press(at, "Save")
     made = fake.groups[college.id]
     assert (made.name, made.description, made.licence) == ("Study skills", "An open textbook", "CC0")
-    assert at.radio(key="in").value == "Study skills"
+    assert at.radio(key="chosen").value == widgets.address(made)
 
 
 def test_who_reads_it_is_changed_where_it_is_seen_and_undone(fake: FakeCoach, college: Collection) -> None:
