@@ -14,11 +14,11 @@ from uuid import UUID
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from coach_core.errors import CoachError, NotFound
+from coach_core.errors import CoachError
 from coach_core.types import Client, Message, Persona, StoredFile, Thread, TurnRecord
 from coach_core.ui import client, drawers, remembered, shared
 from coach_core.ui.shared import escape
-from pages import _acts, _client_picker, _draw
+from pages import _acts, _client_picker, _draw, _summary, _window
 
 LOOK_EVERY = 5.0  # seconds
 REASONS = ("Wrong", "Not what I asked", "No good source", "Too long", "Unclear")
@@ -125,17 +125,17 @@ def empty(persona: Persona, about: Client | None) -> None:
                 )
 
 
-def conversation(
-    thread: Thread, messages: Sequence[Message], persona: Persona | None, busy: bool
-) -> DeltaGenerator | None:
+def conversation(thread: Thread, shown: _window.Shown, persona: Persona | None, busy: bool) -> DeltaGenerator | None:
     """Draw the branch on show; returns the place where the answer that is being written grows."""
     growing: DeltaGenerator | None = None
-    shown = messages[-state.get("_more", _acts.PAGE) :]
-    if len(shown) < len(messages):
-        st.button(f"Show {len(messages) - len(shown)} earlier messages", type="tertiary", on_click=_acts.show_more)
-    cited = shared.coach().citations(shared.actor(), [m.id for m in shown if m.speaker == "assistant"])
+    _window.earlier(shown)
+    summary = _summary.of(thread)
+    _summary.on_top(summary, shown)
+    cited = shared.coach().citations(shared.actor(), [m.id for m in shown.messages if m.speaker == "assistant"])
     referrals = shared.coach().referrals(shared.actor(), thread.id)
-    for message in shown:
+    for message in shown.messages:
+        if summary is not None and message.parent_id == summary.message_id:
+            _summary.line(summary)
         with st.container(key=f"{message.speaker}-{message.id}", gap="xsmall"):
             if message.speaker == "user":
                 user_message(thread, message, busy)
@@ -154,6 +154,7 @@ def conversation(
                     _draw.sources(citations, message.id, _acts.open_cite)
                 _draw.tools(message.parts)
                 row(thread, message, busy)
+    _window.later(shown)
     return growing
 
 
@@ -316,11 +317,13 @@ def composer(running: TurnRecord | None, persona: Persona | None, thread: Thread
                 )
 
 
-def open_drawer(messages: Sequence[Message]) -> None:
+def open_drawer(thread: Thread | None, messages: Sequence[Message]) -> None:
     """The drawer that the address or a click asks for."""
     if value := st.query_params.get("cite", ""):
         at = drawers.parse_cite(value)
         shown = next((m for m in messages if at is not None and m.id == at[0]), None)
+        if shown is None and at is not None and thread is not None:
+            shown = _window.message(thread, at[0])
         if at is not None and shown is not None:
             for citation in shared.coach().citations(shared.actor(), [at[0]]).get(at[0], []):
                 if citation.number == at[1]:
@@ -335,13 +338,14 @@ def open_drawer(messages: Sequence[Message]) -> None:
 
 
 @st.fragment(run_every=LOOK_EVERY)
-def look_elsewhere(thread_id: UUID, head_id: UUID | None) -> None:
-    """Show what another tab or channel adds to the thread while nothing runs here."""
+def look_elsewhere(thread_id: UUID, head_id: UUID | None, running: bool) -> None:
+    """Show what another tab or channel adds to the thread while nothing is written on this page."""
     try:
         now = shared.coach().thread(shared.actor(), thread_id).head_id
+        ended = running and shared.coach().running(shared.actor(), thread_id) is None
     except CoachError:
         return
-    if now != head_id:
+    if now != head_id or ended:
         st.rerun()
 
 
@@ -363,7 +367,7 @@ def moved(thread: Thread | None) -> bool:
     state["_on_show"] = on_show
     if before == on_show:
         return False
-    for name in ("_editing", "_more", "_turn_shown", "_found"):
+    for name in ("_editing", "_turn_shown", *_window.STATE):
         state.pop(name, None)
     # A link within the same page reaches the script, but not the address bar.
     st.query_params.from_dict(st.query_params.to_dict())
@@ -379,46 +383,13 @@ def conversation_place(*, clear: bool) -> DeltaGenerator:
     return place.container()
 
 
-def linked_message(thread: Thread | None, messages: Sequence[Message], busy: bool) -> tuple[Sequence[Message], str]:
-    """The messages to draw and the one that the link leads to, as a search found it; its branch is shown once."""
-    link = st.query_params.get("message", "")
-    if thread is None or not link:
-        return messages, ""
-    coach, actor = shared.coach(), shared.actor()
-    try:
-        wanted = UUID(link)
-        if state.get("_found") != wanted and not busy and all(m.id != wanted for m in messages):
-            coach.show_branch(actor, thread.id, wanted)
-            messages = coach.messages(actor, thread.id)
-    except (ValueError, NotFound):
-        shared.tell("This link leads to a message that is not in this thread.", "warning")
-        return messages, ""
-    place = next((i for i, m in enumerate(messages) if m.id == wanted), None)
-    if place is not None and state.get("_found") != wanted:
-        state["_more"] = max(state.get("_more", _acts.PAGE), len(messages) - place)
-    state["_found"] = wanted
-    return messages, link
-
-
-def read(thread: Thread) -> tuple[TurnRecord | None, Sequence[Message]]:
-    """The running turn and the messages as of one moment: a turn may end, or begin, between the two looks."""
-    coach, actor = shared.coach(), shared.actor()
-    running = coach.running(actor, thread.id)
-    while True:
-        messages = coach.messages(actor, thread.id)
-        after = coach.running(actor, thread.id)
-        if (after and after.id) == (running and running.id):
-            return running, messages
-        running = after
-
-
 def main() -> None:
     coach, actor = shared.coach(), shared.actor()
     thread = _acts.thread_on_show()
     another = moved(thread)
     personas = coach.personas(actor)
     persona = _acts.chosen_persona(personas, thread)
-    running, messages = read(thread) if thread else (None, [])
+    running, shown = _window.read(thread) if thread else (None, _window.Shown())
     growing: DeltaGenerator | None = None
     about = _client_picker.client_of(thread)
     header(personas, persona, thread, about)
@@ -430,25 +401,24 @@ def main() -> None:
         else:
             state.pop("_deleted")
     with conversation_place(clear=another):
-        messages, found = linked_message(thread, messages, running is not None)
         if thread is not None:
-            growing = conversation(thread, messages, persona, running is not None)
+            growing = conversation(thread, shown, persona, running is not None)
         elif persona is not None:
             empty(persona, about)
     composer(running, persona, thread)
-    questions = [m.text for m in messages if m.speaker == "user"]
+    questions = [m.text for m in shown.messages if m.speaker == "user"]
     client.mount(
         thread=str(thread.id) if thread else "new",
         last=questions[-1] if questions else "",
         running=running is not None,
-        message=found,
+        message=shown.link,
         on_cite=_acts.open_linked_cite,
     )
-    open_drawer(messages)
+    open_drawer(thread, shown.messages)
     if running is not None and growing is not None:
         watch(running, growing)
     elif thread is not None:
-        look_elsewhere(thread.id, thread.head_id)
+        look_elsewhere(thread.id, thread.head_id, running is not None)
 
 
 main()

@@ -125,6 +125,11 @@ class LongThreads(Base):
         access.require(actor, "threads")
         return messages.window(self._db, actor, thread_id, max(1, last), around=around, after=max(0, after))
 
+    def message(self, actor: Actor, message_id: UUID) -> Message:
+        """One message of a thread of the actor's, wherever in its tree it stands."""
+        access.require(actor, "threads")
+        return messages.get(self._db, actor, message_id)
+
     def summary(self, actor: Actor, thread_id: UUID, message_id: UUID | None = None) -> Summary | None:
         """What the older part is told as to who answers after `message_id` (else at the end of the branch on show)."""
         access.require(actor, "threads")

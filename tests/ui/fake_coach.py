@@ -26,12 +26,14 @@ from coach_core.types import (
     PersonaDraft,
     Role,
     StoredFile,
+    Summary,
     Thread,
     ThreadHit,
     ThreadQuery,
     TurnRecord,
     Usage,
     User,
+    Window,
     new_id,
     now,
 )
@@ -184,9 +186,7 @@ class FakeCoach(FakeClients):
             at = message.parent_id
         return branch[::-1]
 
-    def window(
-        self, actor: Actor, thread_id: UUID, last: int, *, around: UUID | None = None, after: int = 0
-    ) -> Window:
+    def window(self, actor: Actor, thread_id: UUID, last: int, *, around: UUID | None = None, after: int = 0) -> Window:
         branch = self.messages(actor, thread_id)
         self.calls.append(("window", last, around, after))
         if around is None:

@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 from coach_core import errors
 from coach_core.knowledge.picture import Picture
-from coach_core.types import Citation, Event, Part, new_id
+from coach_core.types import Citation, Event, Part, Summary, new_id, now
 from coach_core.ui import drawers, marks, shared
 from coach_core.ui.markdown import DOUBT
 from pages import _draw
@@ -427,8 +427,62 @@ def test_a_long_thread_is_drawn_from_its_end(fake: FakeCoach) -> None:
         fake.start(fake.owner(), thread, f"q{n}")
     at = open_chat(thread=str(thread))
     assert "q29" in texts(at) and "q5" not in texts(at)
-    next(b for b in at.button if b.label == "Show 20 earlier messages").click().run()
-    assert "q0" in texts(at)
+    at.button(key="earlier").click().run()
+    assert "q0" in texts(at) and not [b for b in at.button if b.key == "earlier"]
+
+
+def test_a_link_opens_an_old_message_there_and_the_newest_are_a_click_away(fake: FakeCoach) -> None:
+    thread, _ = asked(fake, "q0")
+    for n in range(1, 90):
+        fake.start(fake.owner(), thread, f"q{n}")
+    old = next(m for m in fake.all_messages.values() if m.text == "q20")
+    at = open_chat(thread=str(thread), message=str(old.id))
+    assert "q20" in texts(at) and "q15" in texts(at) and "q89" not in texts(at) and "q2" not in texts(at)
+    at.button(key="later").click().run()
+    assert "q45" in texts(at) and "q20" in texts(at)
+    at.button(key="earlier").click().run()
+    assert "q2" in texts(at) and "q45" in texts(at)
+    at.button(key="newest").click().run()
+    assert "q89" in texts(at) and "q45" not in texts(at) and "message" not in at.query_params
+    assert all(c[1] <= 60 for c in fake.calls if c[0] == "window"), "no more is read than is drawn"
+
+
+def test_asking_from_among_old_messages_leads_to_the_newest(fake: FakeCoach) -> None:
+    thread, _ = asked(fake, "q0")
+    for n in range(1, 40):
+        fake.start(fake.owner(), thread, f"q{n}")
+    old = next(m for m in fake.all_messages.values() if m.text == "q3")
+    at = open_chat(thread=str(thread), message=str(old.id))
+    assert "q39" not in texts(at)
+    at.chat_input[0].set_value("And now?").run()
+    assert "And now?" in texts(at) and "q39" in texts(at) and "q3" not in texts(at)
+
+
+def test_a_cited_passage_of_an_old_answer_opens(fake: FakeCoach) -> None:
+    thread, first = asked(fake, "q0", answer("As [1] says.", citations=(CITATION,)))
+    for n in range(1, 40):
+        fake.start(fake.owner(), thread, f"q{n}")
+    at = open_chat(thread=str(thread), cite=f"{first}-1")
+    assert not at.warning and any(CITATION.text[:20] in t for t in texts(at))
+
+
+def test_where_the_older_part_is_told_as_a_summary_a_line_says_so(fake: FakeCoach) -> None:
+    thread, answered = asked(fake, "q0")
+    for n in range(1, 4):
+        fake.start(fake.owner(), thread, f"q{n}")
+    told = "Wants\n- 2026-03-01: To run [home](http://evil.example)\n"
+    fake.summaries[thread] = Summary(new_id(), thread, answered, told, 12, now())
+    at = open_chat(thread=str(thread))
+    (fold,) = [e for e in at.expander if e.label == "Told to the model as a summary"]
+    shown = fold.markdown[0].value
+    assert "**Wants**" in shown and "To run" in shown and "](http" not in shown
+    assert "by rules" in fold.caption[0].value
+    order = texts(at)
+    assert order.index("q0") < order.index(shown) < order.index("q1"), "it stands where that part ends"
+    for n in range(4, 40):
+        fake.start(fake.owner(), thread, f"q{n}")
+    at = open_chat(thread=str(thread))
+    assert texts(at)[0] == shown, "further up: the line stands first"
 
 
 # -- painting ------------------------------------------------------------------------------------------

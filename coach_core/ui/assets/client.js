@@ -83,6 +83,7 @@ function onClick(event) {
     field().focus()
     return
   }
+  if (event.target.closest?.(".st-key-earlier button, .st-key-later button")) hold()
   const button = event.target.closest?.('[class*="st-key-copy-"] button')
   if (button) {
     event.preventDefault()
@@ -125,11 +126,31 @@ function onScroll(event) {
   page.top = box.scrollTop
 }
 
+// Earlier messages come in above what is read: that stays where it is.
+function hold() {
+  const first = [...document.querySelectorAll('[class*="st-key-user-"], [class*="st-key-assistant-"]')]
+    .find((one) => one.getBoundingClientRect().bottom > 0)
+  const name = first && [...first.classList].find((c) => /^st-key-(user|assistant)-/.test(c))
+  page.follow = false
+  page.held = name && { name, top: first.getBoundingClientRect().top, until: Date.now() + 5000 }
+}
+
+function keep() {
+  const found = page.held && document.querySelector(`.${CSS.escape(page.held.name)}`)
+  if (!found || Date.now() > page.held.until) return
+  const by = found.getBoundingClientRect().top - page.held.top
+  if (Math.abs(by) > 1) main().scrollTop += by
+}
+
 function onGrowth() {
+  keep()
   if (page.follow && Date.now() < page.until) toEnd()
 }
 
 function listen() {
+  const free = () => { page.held = null }
+  document.addEventListener("wheel", free, { capture: true, passive: true })
+  document.addEventListener("touchmove", free, { capture: true, passive: true })
   document.addEventListener("scroll", onScroll, true)
   const growth = new MutationObserver(onGrowth)
   growth.observe(main() || document.body, { childList: true, subtree: true, characterData: true })
@@ -142,6 +163,8 @@ function listen() {
   onLost()
   return () => {
     growth.disconnect()
+    document.removeEventListener("wheel", free, true)
+    document.removeEventListener("touchmove", free, true)
     document.removeEventListener("scroll", onScroll, true)
     document.removeEventListener("click", onClick, true)
     document.removeEventListener("keydown", onKey, true)
