@@ -388,7 +388,7 @@ def table(result: Mapping[str, Any]) -> str:
             cells.append(f"{found['p95_ms']:g}" if way == "recalled" else "")
             out.append(f"| {name}, {label} | {found['questions']} | " + " | ".join(cells) + " |")
     judged = "; ".join(
-        f"{name} {f['judged_right']:.0%} of {f['told_a_question']:g} told a question, in {f['questions_helped']:.0%} of them"
+        f"{name} {f['judged_right']:.0%} of {f['told_a_question']:g} a question, in {f['questions_helped']:.0%} of them"
         for name, f in result["files"].items()
     )
     facts = f"Machine: {result['machine']}. Models: {', '.join(result['models'])}."

@@ -39,8 +39,8 @@ _LONGEST_TIME = 400  # days: what is said of a longer time says nothing of when
 _MEMORY_FIRST = 0.1  # a fact that a coach approved, before a remark
 _RECENT = 0.05
 _HALF_LIFE = 90.0
-_LEAST_MEMORY = 0.35  # of the best score: below, it has nothing to do with the question
-_LEAST_TURN = 0.6
+_LEAST_MEMORY = 0.45  # of the best score: below, it has nothing to do with the question
+_LEAST_TURN = 0.65
 _KIND_OF: dict[RecallKind, tuple[str, ...]] = {
     "goals": ("goal",),
     "challenges": ("challenge",),

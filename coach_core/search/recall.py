@@ -22,6 +22,7 @@ F32 = NDArray[np.float32]
 _K1, _B = 1.2, 0.5
 _BESIDE = 0.3  # of a neighbour's words, in a talk where an answer says nothing of what was asked
 _IN_TIME = 0.3  # for what lies in the time that the question names
+_MOST = 200  # hits of one question
 _LENT = 0.15  # of its neighbours' score
 
 
@@ -58,9 +59,9 @@ class Shelf:
         self._postings: dict[str, tuple[NDArray[np.int64], F32]] = {}
         own = [Counter(e.words) for e in self.entries]
         counts: list[dict[str, float]] = [dict(c) for c in own]
-        for at, entry in enumerate(self.entries):
+        for at in range(len(self.entries)):
             for other in (at - 1, at + 1):
-                if 0 <= other < len(own) and entry.group is not None and self.entries[other].group == entry.group:
+                if self._joined(min(at, other), max(at, other)):
                     for token, n in own[other].items():
                         counts[at][token] = counts[at].get(token, 0.0) + _BESIDE * n
         self._lengths = np.asarray([sum(c.values()) for c in counts], np.float32)
@@ -74,6 +75,15 @@ class Shelf:
             t: (np.asarray([p for p, _ in found], np.int64), np.asarray([n for _, n in found], np.float32))
             for t, found in places.items()
         }
+        self._at = np.asarray([e.at.timestamp() for e in self.entries], np.float64)
+        self._weights = np.asarray([e.weight for e in self.entries], np.float32)
+        none = len(self.entries)  # the place of no neighbour
+        beside = [
+            (at - 1 if self._joined(at - 1, at) else none, at + 1 if self._joined(at, at + 1) else none)
+            for at in range(none)
+        ]
+        self._before = np.asarray([b for b, _ in beside], np.int64)
+        self._after = np.asarray([a for _, a in beside], np.int64)
         self._holding = Counter(t for c in own for t in c)
         self._means = {name: _mean(rows) for name, rows in self.vectors.items()}
 
@@ -110,45 +120,66 @@ class Shelf:
             return []
         said = np.max([self.by_words(r) for r in readings], axis=0) if readings else np.zeros(len(self), np.float32)
         sides = [s for name, query, shared in asked if (s := self.near(name, query, shared)) is not None]
-        likeness = fuse.together([{i: float(v) for i, v in enumerate(s) if not math.isnan(v)} for s in sides])
-        bm25 = {int(i): float(said[i]) for i in np.flatnonzero(said > 0)}
-        scores = np.zeros(len(self), np.float32)
-        found = fuse.fuse(likeness, bm25, self._covered(readings, bm25))
-        for f in found:
-            scores[f.number] = f.score
-        scores = self._lend(scores)
         within = self._within(times)
-        scores += np.asarray([e.weight for e in self.entries], np.float32) + _IN_TIME * within
-        raw = sides[0] if sides else np.full(len(self), np.nan, np.float32)
-        places = dict.fromkeys([*(f.number for f in found), *map(int, np.flatnonzero(within))])
-        hits = [
-            Hit(i, float(scores[i]), float(said[i]), None if math.isnan(raw[i]) else float(raw[i]), bool(within[i]))
-            for i in places
+        fused = self._lend(self._fused(readings, said, sides))
+        scores = fused + self._weights + _IN_TIME * within
+        known = ~np.isnan(sides[0]) if sides else np.zeros(len(self), np.bool_)
+        found = np.flatnonzero((said > 0) | known | (within > 0))
+        best = found[np.argsort(-scores[found], kind="stable")[:_MOST]]
+        return [
+            Hit(int(i), float(scores[i]), float(said[i]), float(sides[0][i]) if known[i] else None, bool(within[i]))
+            for i in best
         ]
-        return sorted(hits, key=lambda h: (-h.score, h.at))
+
+    def _fused(self, readings: Sequence[Mapping[str, int]], said: F32, sides: Sequence[F32]) -> F32:
+        """As fuse.fuse() does it: words count as much as meaning where some entry says all that is asked."""
+        most = float(said.max(initial=0.0))
+        by_words = said / most if most > 0 else said
+        if not sides:
+            return by_words
+        likeness = _together(sides)
+        low, high = float(np.nanmin(likeness)), float(np.nanmax(likeness))
+        near = np.nan_to_num((likeness - low) / (high - low)) if high > low else np.ones(len(self), np.float32)
+        top = int(said.argmax()) if most > 0 else 0
+        share = 1 / (1 + self._covered(readings, {top: most})) if most > 0 else 1.0
+        return (share * near + (1 - share) * by_words).astype(np.float32)
 
     def beside(self, at: int) -> list[int]:
         """The neighbours of an entry in its talk: what it answers first, then what answers it."""
-        group = self.entries[at].group
-        return [
-            other
-            for other in (at - 1, at + 1)
-            if group is not None and 0 <= other < len(self.entries) and self.entries[other].group == group
-        ]
+        return [other for other in (at - 1, at + 1) if self._joined(min(at, other), max(at, other))]
+
+    def _joined(self, one: int, other: int) -> bool:
+        """Whether two places that follow each other are of one talk."""
+        if one < 0 or other >= len(self.entries):
+            return False
+        group = self.entries[one].group
+        return group is not None and group == self.entries[other].group
 
     def _covered(self, readings: Sequence[Mapping[str, int]], bm25: Mapping[int, float]) -> float:
         return fuse.coverage(bm25, readings, self._holding, len(self.entries)) if bm25 else 1.0
 
     def _lend(self, scores: F32) -> F32:
         """A part of each score is that of the better neighbour: what is asked and answered belongs together."""
-        lent = np.zeros_like(scores)
-        for at in range(len(self)):
-            beside = self.beside(at)
-            lent[at] = max((scores[o] for o in beside), default=scores[at])
+        padded = np.append(scores, np.float32(-1.0))
+        lent = np.maximum(padded[self._before], padded[self._after])
+        lent = np.where(lent < 0, scores, lent)
         return ((1 - _LENT) * scores + _LENT * lent).astype(np.float32)
 
     def _within(self, times: Sequence[tuple[datetime, datetime]]) -> F32:
-        return np.asarray([any(a <= e.at < b for a, b in times) for e in self.entries], np.float32)
+        out = np.zeros(len(self), np.float32)
+        for start, end in times:
+            out[(self._at >= start.timestamp()) & (self._at < end.timestamp())] = 1.0
+        return out
+
+
+def _together(sides: Sequence[F32]) -> F32:
+    """One likeness out of those of several models, each in its own units of spread."""
+    if len(sides) == 1:
+        return sides[0]
+    scaled = [(s - np.nanmean(s)) / (float(np.nanstd(s)) or 1.0) for s in sides]
+    count = np.sum([~np.isnan(s) for s in scaled], axis=0)
+    total = np.sum([np.nan_to_num(s) for s in scaled], axis=0)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
 
 
 def _mean(rows: F32) -> F32:
