@@ -168,12 +168,25 @@ def _well(report: Report, look: figures.Look, before: str) -> None:
             st.caption(f"{widgets.count(now.failed, 'turn')} of {now.turns:,} failed")
             if now.citations:
                 _cited(report, before)
+            if looked_after := _looked_after(now.counts):
+                st.caption(looked_after)
         with chart:
             if now.errors:
                 _chart(figures.failures(report, look), "well", "Turns that failed, by kind")
             else:
                 _chart(figures.stacked(report, look, lambda f: f.completed, "turns"), "well", "Turns that went well")
                 st.caption(":material/check_circle: No errors in this time")
+
+
+def _looked_after(counts: Mapping[str, int]) -> str:
+    """What the guard and care have done in this time, in words; "" where they had nothing to do."""
+    told = (
+        ("guard_activations", "answer", "taken back by the guard"),
+        ("guard_failed", "answer", "replaced by a sentence"),
+        ("tool_arguments_wrong", "call", "of tools that did not fit"),
+        ("care_referrals", "referral", "to help lines"),
+    )
+    return ", ".join(f"{widgets.count(n, what)} {rest}" for name, what, rest in told if (n := counts.get(name, 0)))
 
 
 def _cited(report: Report, before: str) -> None:

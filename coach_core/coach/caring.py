@@ -151,7 +151,10 @@ def referral(locale: str, own: Path | None = None) -> Referral:
     lines: list[Mapping[str, str]] = []
     for code in known:
         found = countries[code]["lines"]
-        lines += [{**_line(line), "country": code} for line in (found if len(known) == 1 else found[:1])]
+        lines += [
+            {**_line(line), "country": code if len(known) > 1 else ""}
+            for line in (found if len(known) == 1 else found[:1])
+        ]
     lines += [{**_line(line), "country": ""} for line in book["international"]["lines"][: 1 if lines else 2]]
     title, text, emergency = _WORDS.get(language, _WORDS["en"])
     number = countries[country]["emergency"] if country in countries else ""
