@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from coach_core.coach import Coach
 
 LOOK = 1.0  # seconds between two looks while something is on its way
+LAST = "_collection_last"  # the address of the collection that was looked at last
 CREATE = ("knowledge", "create")
 COLLECTIONS, QUESTIONS, READERS = VIEWS = ("Collections", "Questions that found nothing", "Who reads what")
 TABS = ["Documents", "Try a search", "Use", "Hosted copies"]
@@ -91,9 +92,10 @@ def _choose(collections: Sequence[Collection]) -> Collection:
     """The collection that the link names. Its address there outlives a new name."""
     there = {widgets.address(c): c for c in collections}
     says = [widgets.count(c.documents, "document") for c in collections]
-    asked = st.session_state.pop(_knowledge_collection.NEXT, None) or st.query_params.get("in", "")
+    new, told = st.session_state.pop(_knowledge_collection.NEXT, ""), st.query_params.get("in", "")
+    asked = new or told or st.session_state.get(LAST, "")  # an address that is on its way may not have reached the link
     chosen = widgets.addressed(collections, asked) if asked else None
-    if chosen is not None and widgets.address(chosen) != st.query_params.get("in"):
+    if chosen is not None and widgets.address(chosen) != told:
         st.query_params["in"] = widgets.address(chosen)
     st.session_state["chosen"] = widgets.address(chosen or collections[0])  # the link says which, not the browser
     with st.container(key="collections"):
@@ -101,6 +103,7 @@ def _choose(collections: Sequence[Collection]) -> Collection:
             "Collections", list(there), captions=says, key="chosen", on_change=_chosen,
             format_func=lambda a: shared.escape(there[a].name) if a in there else a,
         )  # fmt: skip
+    st.session_state[LAST] = address
     return there[address]
 
 
