@@ -21,7 +21,7 @@ F32 = NDArray[np.float32]
 Vectors = Callable[[Sequence[str], str], Mapping[str, F32]]
 WEIGHTS = Path(__file__).parent / "care.npz"
 LANGUAGES = ("en", "es", "de", "zh", "ar")
-_MOST = 40  # sentences of a message that are looked at, from both ends
+_MOST, _PAIRED = 24, 14  # sentences of a message that are looked at, from both ends; that are paired too
 _END = re.compile(r"(?<=[.!?؟…])\s+|(?<=[。！？])|\n+")
 _BEST = 3  # pieces that make a message's score
 _SECOND = 0.7  # what the English model counts beside the other
@@ -41,7 +41,7 @@ def pieces(text: str) -> list[str]:
     found = [s.strip() for s in _END.split(text) if s and s.strip()]
     if len(found) > _MOST:
         found = [*found[: _MOST // 2], *found[-_MOST // 2 :]]
-    pairs = [" ".join(found[i : i + 2]) for i in range(len(found) - 1)]
+    pairs = [" ".join(found[i : i + 2]) for i in range(len(found) - 1)] if len(found) <= _PAIRED else []
     return list(dict.fromkeys([*found, *pairs, text.strip()[:4000]]))
 
 
