@@ -74,6 +74,17 @@ class Figures:
         return 1 - self.counts.get("citations_wrong", 0) / self.citations if self.citations else None
 
     @property
+    def memories_judged(self) -> int:
+        """Memories that answers were told and somebody called right or not right."""
+        return self.counts.get("memories_judged_right", 0) + self.counts.get("memories_judged_wrong", 0)
+
+    @property
+    def remembered(self) -> float | None:
+        """Share of those that were right, 0..1."""
+        judged = self.memories_judged
+        return self.counts.get("memories_judged_right", 0) / judged if judged else None
+
+    @property
     def satisfaction(self) -> float | None:
         """Share of thumbs that point up, 0..1."""
         return self.up / (self.up + self.down) if self.up + self.down else None

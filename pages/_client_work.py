@@ -57,7 +57,8 @@ def _work(work: Homework) -> None:
     with st.container(horizontal=True, vertical_alignment="center", wrap=False, gap="xsmall", key=f"line-{work.id}"):
         # What the row says wins over what this box was before somebody undid it.
         st.session_state[key] = work.status == "done"
-        st.checkbox(_says(work), key=key, on_change=_tick, args=(work, key), width="stretch")
+        st.checkbox(marks.plain(work.text), key=key, on_change=_tick, args=(work, key), label_visibility="collapsed")
+        st.markdown(_says(work), width="stretch")
         st.button(
             "Edit", icon=":material/edit:", type="tertiary", key=f"edit_{work.id}", help="Edit, drop or delete",
             on_click=_dialog.ask, args=("clients", "homework", work.client_id, work),

@@ -104,7 +104,7 @@ def _card(summary: ClientSummary) -> None:
     more = len(summary.wants) - 2
     st.markdown(wants + (f"  \n:gray[and {more} more]" if more > 0 else "") if wants else ":gray[No goal noted yet]")
     st.space("stretch")
-    st.caption("  \n".join(_facts(summary)))
+    st.markdown("  \n".join(f":small[{fact}]" for fact in _facts(summary)))
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         st.button("Open", key=f"open_{client.id}", on_click=widgets.go, kwargs={"client": str(client.id)})
         brief = {"client": str(client.id), "show": _client_page.BRIEF}
@@ -116,18 +116,20 @@ def _card(summary: ClientSummary) -> None:
 def _facts(summary: ClientSummary) -> list[str]:
     """When they met last, when they meet next, what is due; each only where it is known."""
     upcoming = summary.client.draft.next_session
-    out = [f"Next session {_client_page.session(upcoming)}"] if upcoming and _client_page.ahead(upcoming) else []
+    out: list[str] = []
+    if upcoming and _client_page.ahead(upcoming):
+        out.append(f":gray[Next session {_client_page.session(upcoming)}]")
     if summary.last_session:
-        out.append(f"Last session {shared.day(summary.last_session)}")
+        out.append(f":gray[Last session {shared.day(summary.last_session)}]")
     elif summary.last_activity:
-        out.append(f"Last thread {shared.day(summary.last_activity)}")
+        out.append(f":gray[Last thread {shared.day(summary.last_activity)}]")
     if summary.homework_due:
-        late = not _client_page.ahead(summary.homework_due)
         due = f"Homework due {shared.day(summary.homework_due)}"
-        out.append(f":orange[:material/schedule: {due}]" if late else due)
+        late = not _client_page.ahead(summary.homework_due)
+        out.append(f":orange[:material/schedule: {due}]" if late else f":gray[{due}]")
     elif summary.open_homework:
-        out.append(widgets.count(summary.open_homework, "piece") + " of homework open")
-    return [*out] or ["No session noted yet"]
+        out.append(f":gray[{widgets.count(summary.open_homework, 'piece')} of homework open]")
+    return out or [":gray[No session noted yet]"]
 
 
 def _foot(coach: Coach, actor: Actor, gone: list[ClientSummary]) -> None:

@@ -263,11 +263,28 @@ def _liked(report: Report, look: figures.Look, before: str) -> None:
                 **_against(was, before),
             )
             st.caption(f"{now.up:,} up, {now.down:,} down")
+            if now.counts.get("memories_recalled"):
+                _remembered(report, before)
         with chart:
             if now.up + now.down:
                 _chart(figures.thumbs(report, look), "liked", "Thumbs up and down")
             else:
                 st.caption("No thumbs were given in this time.")
+
+
+def _remembered(report: Report, before: str) -> None:
+    """Of the memories that answers were told and somebody judged, the share that was right."""
+    now, was = report.total, report.previous
+    st.metric(
+        "Memories that were right",
+        _percent(now.remembered),
+        _points(now.remembered, was.remembered),
+        chart_data=figures.spark(report, lambda f: f.remembered),
+        **({"delta_description": before} if was.memories_judged else {}),
+        help="Memories that an answer was told, as coaches judge them in the details of answers.",
+    )
+    recalled = now.counts.get("memories_recalled", 0)
+    st.caption(f"of {now.memories_judged:,} judged; {recalled:,} came to mind in answers")
 
 
 def _cost(report: Report, look: figures.Look, before: str) -> None:

@@ -101,7 +101,7 @@ def _ask(coach: Coach, actor: Actor, clients: Mapping[UUID, str]) -> tuple[str, 
 
 
 def _choice(label: str, options: Sequence[str], key: str) -> str:
-    return st.selectbox(label, options, key=key, bind="query-params", label_visibility="collapsed", width=168)
+    return st.selectbox(label, options, key=key, bind="query-params", label_visibility="collapsed", width=150)
 
 
 def _between(when: str) -> tuple[datetime | None, datetime | None]:

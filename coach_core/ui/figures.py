@@ -19,7 +19,13 @@ import plotly.graph_objects as go
 from coach_core.metrics import Figures, Report
 
 HEIGHT = 260
-CITED = ("citations_checked", "citations_wrong")
+COUNTED = (
+    "citations_checked",
+    "citations_wrong",
+    "memories_recalled",
+    "memories_judged_right",
+    "memories_judged_wrong",
+)
 DASHES = {"p50": "dot", "p95": "solid", "p99": "dash"}
 Value = Callable[[Figures], float | None]
 
@@ -149,13 +155,13 @@ def as_csv(report: Report) -> str:
     quantiles = [(part, q) for part in ("first_token", "total") for q in DASHES]
     writer = csv.writer(out)
     heads = [f"{part}_{q}_ms" for part, q in quantiles]
-    writer.writerow(["at", "backend", *names, *CITED, "cost_usd", *heads, "errors"])
+    writer.writerow(["at", "backend", *names, *COUNTED, "cost_usd", *heads, "errors"])
     for backend in report.backends:
         for point in report.series[backend]:
             f = point.figures
             spans = [getattr(getattr(f, part), q) for part, q in quantiles]
             errors = " ".join(f"{kind}={number}" for kind, number in sorted(f.errors.items()))
-            sums = [*(getattr(f, name) for name in names), *(f.counts.get(name, 0) for name in CITED)]
+            sums = [*(getattr(f, name) for name in names), *(f.counts.get(name, 0) for name in COUNTED)]
             rounded = ["" if ms is None else round(ms, 1) for ms in spans]
             writer.writerow([point.at.isoformat(), backend, *sums, f.cost / 1_000_000, *rounded, errors])
     return out.getvalue()

@@ -48,14 +48,6 @@ def _use(record: TurnRecord, use: MemoryUse, source: Source | None) -> None:
     memory = use.memory
     since = " (changed since)" if memory.status in ("superseded", "rejected") else ""
     st.markdown(f":gray[{memory.kind}{since}:] {escape(memory.text)}")
-    if source is not None:
-        st.page_link(
-            widgets.page("chat"),
-            label=f":small[Said {escape(shared.day(source.said_at))} in {escape(_short(source.thread_title))}]",
-            icon=":material/format_quote:",
-            help="Open the thread at this message",
-            query_params=widgets.link(thread=str(source.thread_id), message=str(source.message_id)),
-        )
     key = f"verdict-{record.id}-{memory.id}"
     st.segmented_control(
         "Was this right here?",
@@ -66,6 +58,14 @@ def _use(record: TurnRecord, use: MemoryUse, source: Source | None) -> None:
         args=(record.id, memory.id, key),
         label_visibility="collapsed",
     )
+    if source is not None:
+        st.page_link(
+            widgets.page("chat"),
+            label=f":small[Said {escape(shared.day(source.said_at))} in {escape(_short(source.thread_title))}]",
+            icon=":material/format_quote:",
+            help="Open the thread at this message",
+            query_params=widgets.link(thread=str(source.thread_id), message=str(source.message_id)),
+        )
     if use.verdict < 0:
         _mend(memory)
 

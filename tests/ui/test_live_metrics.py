@@ -107,6 +107,17 @@ def test_citations_that_hold_are_a_share_of_those_checked(fake: FakeCoach) -> No
     assert table["Citations that hold"][0] == 97.5 and table["Citations checked"][0] == 1240
 
 
+def test_memories_that_were_right_are_a_share_of_those_judged(fake: FakeCoach) -> None:
+    assert "Memories that were right" not in [m.label for m in open_page("live_metrics").metric]
+    counts = {"memories_recalled": 1500, "memories_judged_right": 45, "memories_judged_wrong": 5}
+    before = replace(fake.report.previous, counts={"memories_recalled": 9, "memories_judged_right": 8})
+    fake.report = replace(fake.report, total=replace(fake.report.total, counts=counts), previous=before)
+    at = open_page("live_metrics")
+    (metric,) = [m for m in at.metric if m.label == "Memories that were right"]
+    assert (metric.value, metric.delta) == ("90.0%", "-10.0 points")
+    assert "of 50 judged; 1,500 came to mind in answers" in shown(at)
+
+
 def test_a_slower_or_dearer_period_is_not_shown_as_good(fake: FakeCoach) -> None:
     colours = {m.label: m.proto.color for m in open_page("live_metrics").metric}
     assert colours["First word, p95"] == colours["Answers that arrived"], "both got worse"

@@ -45,9 +45,9 @@ def labels(at: AppTest) -> list[str]:
 # -- pages by role -------------------------------------------------------------------------------------
 
 OFFERED: dict[Role, set[str]] = {
-    "owner": {"chat", "threads", "knowledge", "personas", "live_metrics", "settings"},
+    "owner": {"chat", "clients", "threads", "knowledge", "personas", "live_metrics", "settings"},
     "admin": {"chat", "threads", "knowledge", "personas", "live_metrics", "settings"},
-    "coach": {"chat", "threads", "knowledge", "live_metrics"},
+    "coach": {"chat", "clients", "threads", "knowledge", "live_metrics"},
     "client": {"chat", "threads"},
     "stakeholder": {"live_metrics"},
 }

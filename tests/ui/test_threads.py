@@ -172,3 +172,22 @@ def test_nothing_found_is_told_apart_from_nothing_there(fake: FakeCoach, three: 
 def test_a_stakeholder_is_told_that_threads_are_not_for_them(fake: FakeCoach, three: list[Thread]) -> None:
     at = open_alone("threads", fake.users["stakeholder"])
     assert "Your role cannot read threads" in at.error[0].value and not at.dataframe
+
+
+def test_threads_show_whom_they_are_about_and_move_together(fake: FakeCoach, three: list[Thread]) -> None:
+    assert "Client" not in open_page("threads").dataframe[0].value
+    anna = fake.meet(fake.owner(), "Anna")
+    cem = fake.meet(fake.owner(), "Cem")
+    fake.move_thread(fake.owner(), three[0].id, anna.id)
+    at = open_page("threads")
+    assert list(at.dataframe[0].value["Client"]) == ["Anna", "", ""]
+    at.selectbox(key="about").set_value("Anna").run()
+    assert fake.asked[-1].client_id == anna.id and len(at.dataframe[0].value) == 1
+    at.selectbox(key="about").set_value("Any client").run()
+    tick(at, 0, 1)
+    at.button(key="threads_about").click().run()
+    at.selectbox(key="about_client").set_value(cem.id).run()
+    press(at, "Move")
+    assert [fake.rows[t.id].client_id for t in three] == [cem.id, cem.id, None]
+    press(at, "Undo")
+    assert [fake.rows[t.id].client_id for t in three] == [anna.id, None, None]
