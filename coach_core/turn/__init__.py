@@ -100,7 +100,8 @@ class Turn:
     numbers stay. Of that text request.resume_from is what came after its last tool. `hosted_instructions`
     stand in for the request's where the API searches the documents itself. `left_out` counts the older
     messages that request.history lacks. `referral` is shown first of all, `told` is told with the question,
-    `late` gives a notice that may come while the answer does. `asked` is called with each request as a backend is given it.
+    `late` gives a notice that may come while the answer does. `asked` is called with each request as a backend is
+    given it.
     """
 
     id: UUID
