@@ -93,13 +93,13 @@ def paged(
     get: Callable[..., DocumentPage], key: str, draw: Callable[[tuple[list[Document], list[Use]]], None]
 ) -> DocumentPage:
     """Draw the page of a table that the link names, and below it the way to the others; what is on it."""
-    body, foot = st.container(), st.container(horizontal=True, horizontal_alignment="center")
+    body, foot = st.container(), st.container()
     number = _number(key)
     shown = get(limit=A_PAGE, offset=(number - 1) * A_PAGE)
     pages = -(-shown.total // A_PAGE)
     if pages > 1:
         with foot:
-            chosen = st.pagination(pages, key=key, bind="query-params")
+            chosen = st.pagination(pages, key=key, bind="query-params", width="stretch")
         if chosen != number:
             shown = get(limit=A_PAGE, offset=(chosen - 1) * A_PAGE)
     elif shown.total and not shown.rows:
