@@ -18,6 +18,7 @@ BENCHMARKS = {
     "memorybank": "nothing: writes MemoryBank's dialogues in LoCoMo's shape",
     "retrieval": "how well search ranks, on judged collections in the shape of BEIR",
     "search": "what a search costs at any number of passages, beside FTS5 and sqlite-vec",
+    "threads": "whether a thread of 1,500 turns opens and answers as quickly as one of ten",
     "turn": "what a turn costs beside the model",
 }
 

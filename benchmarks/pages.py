@@ -35,6 +35,7 @@ class Page:
     """One session of the chat page."""
 
     url: str
+    query: str = ""
     socket: ClientConnection | None = None
     input_id: str = ""
     page_hash: str = ""
@@ -97,7 +98,8 @@ class Page:
         assert self.socket is not None
         message = BackMsg()
         client = message.rerun_script
-        client.query_string = ""
+        client.query_string = self.query
+        client.page_name = "chat" if self.query and not self.page_hash else ""
         client.page_script_hash = self.page_hash
         for widget, text in widgets.items():
             state = client.widget_states.widgets.add()

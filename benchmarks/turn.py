@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -190,11 +190,13 @@ def fake_upstream() -> Iterator[str]:
 
 
 @contextmanager
-def served(base: str) -> Iterator[tuple[str, psutil.Process]]:
-    """The real server on the welcome set, with the fake upstream behind it, after its first answer."""
+def served(base: str, fill: Callable[[Coach], None] | None = None) -> Iterator[tuple[str, psutil.Process]]:
+    """The real server on the welcome set and what `fill` adds, the fake upstream behind it, after its first answer."""
     port, home = free_port(), tempfile.mkdtemp(prefix="bench-serve-")
     coach = Coach.from_settings(Settings(home=Path(home)), background=False)
     coach.embed_now(coach.owner())
+    if fill is not None:
+        fill(coach)
     coach.close()
     env = os.environ | {
         "COACH_HOME": home,

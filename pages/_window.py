@@ -15,7 +15,7 @@ from coach_core.errors import MessageNotFound, NotFound
 from coach_core.types import Message, Thread, TurnRecord, Window
 from coach_core.ui import shared
 
-PAGE = 30  # messages drawn at first
+PAGE = 20  # messages drawn at first
 MORE = 40
 AROUND = (10, 20)  # before and behind a message that a link leads to
 STATE = ("_window_before", "_window_after", "_window_around", "_window_link")

@@ -389,6 +389,9 @@ def main() -> None:
     another = moved(thread)
     personas = coach.personas(actor)
     persona = _acts.chosen_persona(personas, thread)
+    if thread is not None and state.get("_opened") != thread.id:
+        coach.opened(actor, thread.id)
+        state["_opened"] = thread.id
     running, shown = _window.read(thread) if thread else (None, _window.Shown())
     growing: DeltaGenerator | None = None
     about = _client_picker.client_of(thread)

@@ -156,8 +156,14 @@ class Remembering:
             return
         if not again:
             self.propose(actor, thread, question, backend=record.backend)
-        self.recaller.forget(subject)
-        self.recaller.recall(actor, subject, question.text, thread_id=thread.id)  # so that the next turn finds it built
+        if self.recaller.went_on(subject, thread.id):  # so that the next turn finds it built
+            self.recaller.recall(actor, subject, question.text, thread_id=thread.id)
+
+    def warm(self, actor: Actor, thread: Thread) -> None:
+        """A thread was opened: what it reaches back into is read before anybody asks, for of a long one it is much."""
+        subject = self._subject(actor, thread)
+        if subject is not None and thread.head_id is not None and not self.recaller.ready(subject, thread.id):
+            self.recaller.recall(actor, subject, thread.title or "warm", thread_id=thread.id)
 
     def propose(self, actor: Actor, thread: Thread, question: Message, *, backend: str = "") -> list[Memory]:
         """The memories that come new of what a person typed."""

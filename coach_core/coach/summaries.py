@@ -18,11 +18,12 @@ from coach_core.coach.base import Base
 from coach_core.coach.options import Limits
 from coach_core.errors import CoachError
 from coach_core.memory import summarising
-from coach_core.store import Database, messages, summaries
+from coach_core.store import Database, messages, summaries, threads
 from coach_core.types import Actor, Message, Part, Summary, Thread, TurnRecord, Window, new_id, now
 
 log = logging.getLogger(__name__)
 _AT_ONCE = 200  # messages summed up in one step
+_AFTER_DRAWING = 1.0  # seconds
 _FOR_A_MODEL = 40  # of which a model is told so many, the newest
 
 
@@ -124,6 +125,19 @@ class LongThreads(Base):
         behind it. Raises MessageNotFound where it is not on the branch."""
         access.require(actor, "threads")
         return messages.window(self._db, actor, thread_id, max(1, last), around=around, after=max(0, after))
+
+    def opened(self, actor: Actor, thread_id: UUID) -> None:
+        """The thread is on show: soon, in the background, what its next turn needs is made ready."""
+        access.require(actor, "threads")
+        thread = threads.get(self._db, actor, thread_id)
+
+        def warm() -> None:
+            try:
+                self._remembering.warm(actor, thread)
+            except Exception as error:  # perhaps the app is shutting down
+                log.info("a thread was not made ready: %s", type(error).__name__)
+
+        self.jobs.later(_AFTER_DRAWING, warm)
 
     def message(self, actor: Actor, message_id: UUID) -> Message:
         """One message of a thread of the actor's, wherever in its tree it stands."""

@@ -32,6 +32,7 @@ F32 = NDArray[np.float32]
 #: puts a question to the models that are open within so many seconds
 Ask = Callable[[str, float], Sequence[Asked]]
 _SHELVES = 64
+_TURNS_BEHIND = 4
 _LOOK_AGAIN = 5.0  # seconds after which vectors that were missing are looked for again
 _STALE = 300.0  # after which another process may have gone on with the thread
 _LONGEST_QUESTION = 2000
@@ -57,6 +58,8 @@ class _Kept:
     memories: dict[UUID, Memory]
     complete: bool
     looked: float
+    head: UUID | None = None  # of the thread's own branch, as it was
+    turns: int = 0  # that have ended in the thread since
 
 
 class Recaller:
@@ -99,6 +102,7 @@ class Recaller:
             kept = self._shelf(connection, actor, subject, thread_id, [a.side.embedder.name for a in asked])
             times = [(t.start, t.end) for t in dates_said.find(question, moment or now()) if t.days <= _LONGEST_TIME]
             sides = [(a.side.embedder.name, a.vector, a.side.shared) for a in asked]
+            exclude = {*exclude, *self._left_behind(connection, kept, thread_id)}
             hits = [h for h in kept.shelf.rank(readings, sides, times) if kept.shelf.entries[h.at].key not in exclude]
             if not everything:
                 hits = _bearing(hits, kept)
@@ -121,6 +125,30 @@ class Recaller:
                 break
             out.append(item)
         return self._told(out, name)
+
+    def went_on(self, subject: Whose, thread_id: UUID) -> bool:
+        """A turn has ended in a thread; whether what is kept for it is to be read anew now.
+
+        A thread about nobody reaches back into itself alone, and what was just said there is told anyway: its shelf
+        is read anew every few turns, for a long one takes a while."""
+        if subject.client_id is not None:
+            self.forget(subject)
+            return True
+        with self._gate:
+            for key, kept in list(self._kept.items()):
+                if subject in key and thread_id in key:
+                    kept.turns += 1
+                    if kept.turns < _TURNS_BEHIND:
+                        return False
+                    del self._kept[key]
+        return True
+
+    def ready(self, subject: Whose, thread_id: UUID) -> bool:
+        """Whether a shelf for the thread is there."""
+        with self._gate:
+            return any(
+                subject in key and (thread_id if subject.client_id is None else None) in key for key in self._kept
+            )
 
     def forget(self, subject: Whose) -> None:
         """What is kept of a person in memory is read anew: something was said, or changed."""
@@ -185,6 +213,16 @@ class Recaller:
 
     # -- shelves ------------------------------------------------------------------------------------
 
+    def _left_behind(self, connection: Connection, kept: _Kept, thread_id: UUID | None) -> Collection[UUID]:
+        """What stands on the shelf of a branch that the thread has left since; it is read anew after the turn."""
+        if thread_id is None:
+            return ()
+        own = [e.key for e in kept.shelf.entries if e.group == thread_id]
+        gone = rows.left_behind(connection, thread_id, kept.head, own, 4 * _TURNS_BEHIND)
+        if gone:
+            kept.turns = _TURNS_BEHIND
+        return gone
+
     def _shelf(
         self, connection: Connection, actor: Actor, subject: Whose, thread_id: UUID | None, models: Sequence[str]
     ) -> _Kept:
@@ -210,6 +248,7 @@ class Recaller:
         if kept is not None and kept.built_of == built_of and age < (_STALE if kept.complete else _LOOK_AGAIN):
             return kept
         made = self._built(connection, talks, there, models, built_of)
+        made.head = next((t.head_id for t in talks if t.thread_id == thread_id), None)
         with self._gate:
             self._kept[key] = made
             while len(self._kept) > _SHELVES:

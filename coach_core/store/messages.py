@@ -53,7 +53,7 @@ def branch(
     """From the root to `head_id` (else the thread's head); with `last`, only the last so many."""
     with db.read() as connection:
         thread = seen(connection, actor, thread_id)
-        path = _path(connection, thread_id, head_id or thread.head_id, most=last)
+        path = path_up(connection, thread_id, head_id or thread.head_id, most=last)
         if head_id is not None and not path and last != 0:
             raise MessageNotFound()
         return _of_path(connection, actor, path)
@@ -68,9 +68,9 @@ def window(
     with db.read() as connection:
         head_id = seen(connection, actor, thread_id).head_id
         if around is None:
-            path = _path(connection, thread_id, head_id, most=last + 1)
+            path = path_up(connection, thread_id, head_id, most=last + 1)
             return Window(tuple(_of_path(connection, actor, path[:last])), earlier=len(path) > last)
-        path = _path(connection, thread_id, head_id)
+        path = path_up(connection, thread_id, head_id)
         if around not in path:
             raise MessageNotFound()
         at = path.index(around)
@@ -160,7 +160,7 @@ def cleaned(value: Any) -> Any:
     return value
 
 
-def _path(connection: Connection, thread_id: UUID, head_id: UUID | None, most: int | None = None) -> list[UUID]:
+def path_up(connection: Connection, thread_id: UUID, head_id: UUID | None, most: int | None = None) -> list[UUID]:
     """The ids from `head_id` up to the root, at most so many: a long thread costs what is looked at of it."""
     if head_id is None or most == 0:
         return []

@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 
 from coach_core.store import Database
 from coach_core.store.memories import MEMORIES, MEMORY_VECTORS, of
-from coach_core.store.messages import MESSAGES
+from coach_core.store.messages import MESSAGES, path_up
 from coach_core.store.models.base import table_of
 from coach_core.store.models.conversations import MessageVectorRow
 from coach_core.store.text import WORDS
@@ -85,6 +85,17 @@ def told(connection: Connection, talk: Talk) -> list[Told]:
             out.append(Told(row.id, talk.thread_id, row.created_at, row.words))
         at = row.parent_id
     return out[::-1]
+
+
+def left_behind(
+    connection: Connection, thread_id: UUID, former: UUID | None, own: Iterable[UUID], near: int
+) -> frozenset[UUID]:
+    """Those of a thread's messages `own` that are not on its branch on show; none where that goes on from `former`,
+    which is looked for among the last `near`."""
+    head = connection.execute(sa.select(THREADS.c.head_id).where(THREADS.c.id == thread_id)).scalar()
+    if former is None or former == head or former in path_up(connection, thread_id, head, near):
+        return frozenset()
+    return frozenset(own) - set(path_up(connection, thread_id, head))
 
 
 def turns(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, OldTurn]:

@@ -213,3 +213,22 @@ def test_what_somebody_commits_to(language: str, text: str, kind: str | None) ->
 def test_headings_are_in_the_language_of_the_talk() -> None:
     assert summarising.updated("", [said("Ich möchte im Herbst einen Marathon laufen.")], 300).startswith("Will\n")
     assert "决定" in summarising.updated("", [said("我决定下个月换工作，去上海。")], 300)
+
+
+# -- recall within a long thread ---------------------------------------------------------------------------
+
+
+def test_recall_reaches_what_neither_window_nor_branch_left_behind_hold(make_coach: Maker, api: FakeApi) -> None:
+    coach = wired(make_coach, api, history_messages=2, summary_tokens=0, memory_mode="off")
+    me, thread = coach.owner(), thread_of(coach)
+    ask(coach, thread, "My sister Beatrix plays the cello in Leipzig.")
+    for n in range(6):
+        ask(coach, thread, f"Tell me of mountain number {n}, its height and its weather.")
+    ask(coach, thread, "Which instrument does my sister Beatrix play?")
+    assert "Beatrix plays the cello" in str(api.bodies[-1])
+    first = coach.messages(me, thread.id)[0]
+    turn = coach.edit(me, first.id, "My sister Beatrix is a baker.")
+    assert [e for e in coach.tail(me, turn.id) if e]
+    for n in range(3):
+        ask(coach, thread, f"Which instrument does my sister Beatrix play, asked {n} times?")
+        assert "cello" not in str(api.bodies[-1]), "that was said on a branch that was left"

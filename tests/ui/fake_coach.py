@@ -197,6 +197,9 @@ class FakeCoach(FakeClients):
         low, high = max(0, at - last), at + 1 + after
         return Window(tuple(branch[low:high]), earlier=low > 0, later=high < len(branch))
 
+    def opened(self, actor: Actor, thread_id: UUID) -> None:
+        self.calls.append(("opened", thread_id))
+
     def message(self, actor: Actor, message_id: UUID) -> Message:
         if message_id not in self.all_messages:
             raise errors.MessageNotFound
