@@ -38,6 +38,9 @@ _OPENING = 30.0  # seconds that embedding waits for the model before
 _LOOK_EVERY = 20  # batches, whether the new model may serve already
 _REMEMBERED = 2000
 _GLOSSED = 2.0  # what a model that reads the gloss counts beside one that reads the question, where all words are known
+#: passages of documents that are read first, and of those that wait for them: a table of 200,000 rows holds up nobody
+_SIZES = ((0, 2000), (2000, 2**31 - 1))
+_Places = dict[tuple[int, int], int]  # the last passage read, by the size of its document
 Open = Callable[[str], meaning.Embedder]
 Progress = Callable[[int, int], None]
 
@@ -71,7 +74,7 @@ class Embedding:
         self._done: tuple[Any, ...] = ()  # for what there was nothing left to do
         self._rate = 0.0  # passages a second, lately
         self._counted: tuple[tuple[str, int], tuple[int, int]] | None = None
-        self._kept_up = 0  # the newest passage when the models changed: newer ones both read
+        self._kept_up: _Places = {}  # the newest passage when the models changed: newer ones both read
         self._vectors: dict[str, Any] = {}  # of sentences that were scored lately
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="ask-embedder")
 
@@ -105,7 +108,7 @@ class Embedding:
                 self._retire(None)
             elif self._before is None or self._before.spec != state.spec:
                 self._retire(self._choice(state.spec))
-                self._kept_up = self._newest()
+                self._kept_up = dict.fromkeys(_SIZES, self._newest())
 
     def _change(self, spec: str) -> None:
         left, back = self._chosen, self._before
@@ -120,7 +123,7 @@ class Embedding:
                 left.close()
         self._rate = 0.0
         self._done = ()
-        self._kept_up = self._newest()
+        self._kept_up = dict.fromkeys(_SIZES, self._newest())
 
     def _retire(self, instead: Choice | None) -> None:
         before, self._before = self._before, instead
@@ -298,7 +301,8 @@ class Embedding:
             handover.begin(self._db, choice)
             self._settle(choice)
             for lazy, languages in choice.parts:
-                if self._waits(lazy.get(), languages):
+                # again where passages came to light meanwhile that stand before those that were read last
+                while not stop.is_set() and self._chosen is choice and self._waits(lazy.get(), languages):
                     try:
                         self._embed(choice, lazy.get(), languages, stop, progress)
                     except Refused as error:
@@ -332,7 +336,8 @@ class Embedding:
         stop: threading.Event,
         progress: Progress | None,
     ) -> None:
-        last = batches = 0
+        last: _Places = {}
+        batches = 0
         first = embedder is choice.first.opened
         with self._db.read() as connection:
             done, total = chunks.vector_counts(connection, embedder.name)
@@ -340,10 +345,9 @@ class Embedding:
             if self._before is not None:
                 self._keep_up(self._before, stop)
             began = time.perf_counter()
-            count = self._batch(embedder, languages, last)
-            if not count:
+            some = self._batch(embedder, languages, last)
+            if not some:
                 return
-            last, some = count
             done += some
             if first:
                 self._measure(some / max(time.perf_counter() - began, 1e-6))
@@ -353,25 +357,30 @@ class Embedding:
             if batches % _LOOK_EVERY == 0 and self._before is not None:
                 self._settle(choice)
 
-    def _batch(self, embedder: meaning.Embedder, languages: Sequence[str], after: int) -> tuple[int, int] | None:
-        """Embed the next passages beyond number `after`: (the last one's number, how many)."""
+    def _batch(self, embedder: meaning.Embedder, languages: Sequence[str], after: _Places) -> int:
+        """Embed the next passages beyond those places, of large documents when no other waits: how many."""
+        most = getattr(embedder, "at_once", _EMBED_AT_ONCE)
+        rows: Sequence[Any] = ()
         with self._db.read() as connection:
-            most = getattr(embedder, "at_once", _EMBED_AT_ONCE)
-            rows = chunks.unembedded(connection, embedder.name, most, after, languages)
+            for sizes in _SIZES:
+                rows = chunks.unembedded(connection, embedder.name, most, after.get(sizes, 0), languages, sizes)
+                after[sizes] = rows[-1].number if rows else serving.last_number(connection)
+                if rows:
+                    break
         if not rows:
-            return None
+            return 0
         vectors = packed(embedder.passages([chunk.in_context(r.title, r.section, r.row, r.text) for r in rows]))
         stored = [(r.number, r.version_id, r.collection_id, v) for r, v in zip(rows, vectors, strict=True)]
         self._db.write(lambda c: chunks.add_vectors(c, embedder.name, stored)).result()
-        return rows[-1].number, len(rows)
+        return len(rows)
 
     def _keep_up(self, before: Choice, stop: threading.Event) -> None:
         """Passages that came after the change are read by the old model too, where that costs no request."""
         embedder = before.first.ready(_OPENING)
         if embedder is None or getattr(embedder, "remote", False):
             return
-        while not stop.is_set() and (got := self._batch(embedder, (), self._kept_up)):
-            self._kept_up = got[0]
+        while not stop.is_set() and self._batch(embedder, (), self._kept_up):
+            pass
 
     def _measure(self, rate: float) -> None:
         self._rate = 0.8 * self._rate + 0.2 * rate if self._rate else rate

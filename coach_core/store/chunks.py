@@ -110,15 +110,23 @@ def anything(connection: Connection) -> bool:
 
 
 def unembedded(
-    connection: Connection, model: str, limit: int, after: int = 0, languages: Sequence[str] = ()
+    connection: Connection,
+    model: str,
+    limit: int,
+    after: int = 0,
+    languages: Sequence[str] = (),
+    sizes: tuple[int, int] | None = None,
 ) -> list[Row[Any]]:
-    """Visible chunks beyond number `after` that have no vector of `model`, in order; of documents in `languages`."""
+    """Visible chunks beyond number `after` that have no vector of `model`, in order; of documents in `languages`, of
+    more passages than the first of `sizes` and at most the second."""
     there = sa.exists().where(VECTORS.c.chunk_number == CHUNKS.c.number, VECTORS.c.model == model)
     columns = [CHUNKS.c[n] for n in ("number", "version_id", "collection_id", "text", "section", "row")]
     query = sa.select(*columns, _DOCUMENTS.c.title).join(_DOCUMENTS, _VISIBLE)
     query = query.where(CHUNKS.c.number > after, sa.not_(there))
     if languages:
         query = query.where(_DOCUMENTS.c.language.in_(languages))
+    if sizes:
+        query = query.where(_DOCUMENTS.c.chunks > sizes[0], _DOCUMENTS.c.chunks <= sizes[1])
     return list(connection.execute(query.order_by(CHUNKS.c.number).limit(limit)))
 
 

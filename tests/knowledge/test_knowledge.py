@@ -20,7 +20,7 @@ from coach_core.errors import (
     MissingPart,
     NameTaken,
 )
-from coach_core.knowledge import Knowledge
+from coach_core.knowledge import Knowledge, embedding
 from coach_core.store import Database, chunks, documents
 from coach_core.types import IngestProgress, now
 
@@ -309,6 +309,28 @@ class English(HashedWords):
     """A second model, for English alone."""
 
     name = "english-words"
+
+
+def test_a_large_document_holds_up_no_small_one(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    class Noted(HashedWords):
+        def passages(self, texts: Sequence[str]) -> Any:
+            read.extend(texts)
+            return super().passages(texts)
+
+    monkeypatch.setattr(embedding, "_SIZES", ((0, 3), (3, 10**6)))
+    knowledge = Knowledge(db, embedder_factory=Noted)
+    try:
+        home = knowledge.create_collection("Tables")
+        rows = "\n".join(f"{n},The {n}th row of a long table" for n in range(1, 200))
+        large = knowledge.add(home.id, "long.csv", f"number,said\n{rows}".encode())
+        small = knowledge.add(home.id, "sleep.md", SLEEP)
+        knowledge.embed_pending(threading.Event())
+        assert large.chunks > 3 >= small.chunks and knowledge.pending() == (large.chunks + small.chunks,) * 2
+        assert "The 1th row" not in " ".join(read[: small.chunks]) and "The 1th row" in " ".join(read[small.chunks :])
+    finally:
+        knowledge.close()
 
 
 def test_a_second_model_sees_english_documents_and_questions(db: Database, embed: Callable[..., None]) -> None:
