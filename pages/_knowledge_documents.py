@@ -293,7 +293,7 @@ def _delete(coach: Coach, actor: Actor, ids: Sequence[UUID]) -> None:
     )
     st.markdown("\n".join(f"- {marks.plain(d.title or d.name)}" for d in documents[:8]))
     if len(documents) > 8:
-        st.caption(f"and {len(documents) - 8} more")
+        st.caption(f"and {len(documents) - 8:,} more")
     st.caption("They can be brought back for 14 days. Passages that answers cite stay with those answers.")
     if _dialog.buttons("Delete", "really_delete"):
         with shared.guard():
@@ -305,7 +305,8 @@ def _delete(coach: Coach, actor: Actor, ids: Sequence[UUID]) -> None:
 
 
 def _back(ids: Sequence[UUID]) -> None:
-    shared.coach().bring_back(shared.actor(), *ids)
+    with st.spinner(f"Bringing {widgets.count(len(ids), 'document')} back"):
+        shared.coach().bring_back(shared.actor(), *ids)
 
 
 def _gone() -> None:
