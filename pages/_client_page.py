@@ -8,9 +8,11 @@ from __future__ import annotations
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import streamlit as st
 
+from coach_core.errors import CoachError
 from coach_core.types import Actor, Client, now
 from coach_core.ui import marks, shared, widgets
 from pages import (
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from coach_core.coach import Coach
 
 NOW, MEMORIES, BRIEF = VIEWS = ("Now", "Memories", "Brief")
-EDIT, DELETE = ":material/edit: Edit", ":material/delete: Delete"
+LOOK_EVERY = 5.0  # seconds
 FORMS = {"markdown": ("Markdown", "md", "text/markdown"), "json": ("JSON", "json", "application/json")}
 
 
@@ -77,6 +79,20 @@ def draw(coach: Coach, actor: Actor, client: Client) -> None:
             _client_work.homework(coach, actor, client.id)
             _client_work.notes(coach, actor, client.id)
             _client_work.threads(coach, actor, client.id)
+    _look(client.id, len(waiting))
+
+
+@st.fragment(run_every=LOOK_EVERY)
+def _look(client_id: UUID, waiting: int) -> None:
+    """Show what a thread that has just ended proposes; never while a dialog is open."""
+    if _dialog.ASKED in st.session_state:
+        return
+    try:
+        there = shared.coach().pending_count(shared.actor()).get(client_id, 0)
+    except CoachError:
+        return
+    if there != waiting:
+        st.rerun()
 
 
 def _head(coach: Coach, actor: Actor, client: Client) -> None:
