@@ -71,6 +71,74 @@ def test_a_table_comes_as_rows() -> None:
     assert texts[0] == texts[2] == " ".join(SAID * 4)
 
 
+TOWERS = [
+    ["Tower", "Height", "Colour"],
+    ["North", "31 m", "red"],
+    ["South", "41 m", "white"],
+    ["East", "51 m", "green"],
+]
+
+
+def table(x: tuple[float, ...], y: float, rows: list[list[str]] = TOWERS) -> list[tuple[float, float, str]]:
+    return [(at, y - 16 * n, said) for n, row in enumerate(rows) for at, said in zip(x, row, strict=True) if said]
+
+
+def told(rows: list[list[str]] = TOWERS) -> str:
+    return "\n".join(" | ".join(filter(None, row)) for row in rows)
+
+
+def under(x: float, tag: str) -> list[tuple[float, float, str]]:
+    """A column that begins where a table at 500 has ended."""
+    return [(x, y - 360, said.replace(tag, f"{tag}b", 1)) for x, y, said in column(x, tag)]
+
+
+@pytest.mark.parametrize("across", [(64, 184, 304), (64, 250, 420), (64, 170, 262), (64, 310, 400), (90, 180, 330)])
+def test_a_table_under_two_columns_keeps_its_rows(across: tuple[float, ...]) -> None:
+    wide = [[f"{row[0]} and its surroundings", *row[1:]] if across[1] > 200 else row for row in TOWERS]
+    for rows in (wide, [*wide[:2], [wide[2][0], "", "white"], wide[3]]):
+        columns = column(60, "L") + column(310, "R")
+        for pieces in ([*columns, *table(across, 500, rows)], [*table(across, 500, rows), *columns]):
+            texts = [b.text for b in load(drawn([pieces]), "x.pdf").blocks]
+            assert told(rows) in texts
+            assert [t for t in texts if "|" in t] == [told(rows)]
+            assert " ".join(texts).index("L19 ") < " ".join(texts).index("R0 ") < " ".join(texts).index("North")
+
+
+def test_a_table_between_two_columns_and_two_more_ends_the_columns_above() -> None:
+    pieces = [*column(60, "L"), *column(310, "R"), *table((64, 184, 304), 500), *under(60, "L"), *under(310, "R")]
+    text = "\n".join(b.text for b in load(drawn([pieces]), "x.pdf").blocks)
+    assert told() in text
+    places = [text.index(said) for said in ("L0 ", "L19 ", "R0 ", "R19 ", "Tower", "Lb0 ", "Lb19 ", "Rb0 ", "Rb19 ")]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize("side", ["left", "right", "both"])
+def test_a_table_within_a_column_stays_there(side: str) -> None:
+    left, right = column(60, "L"), column(310, "R")
+    tables: list[tuple[float, float, str]] = []
+    if side != "right":
+        left, tables = left[:12], table((60, 130, 190), 600)
+    if side != "left":
+        right, tables = right[:12], tables + table((310, 380, 440), 600)
+    texts = [b.text for b in load(drawn([[*left, *right, *tables]]), "x.pdf").blocks]
+    assert texts.count(told()) == 1 + (side == "both") and sum("|" in t for t in texts) == texts.count(told())
+    text = " ".join(texts)
+    assert text.index("L11 ") < (text.index("Tower") if side != "right" else text.index("R0 ")) < text.index("green")
+    assert side == "right" or text.index("Tower") < text.index("R0 ")
+
+
+def test_lists_in_two_columns_are_no_table() -> None:
+    left, right = column(60, "L"), column(310, "R")
+    items = [
+        piece
+        for x in (60.0, 310.0)
+        for n in range(5)
+        for piece in ((x, 500.0 - 12 * n, f"{n + 1}."), (x + 20, 500.0 - 12 * n, f"a walk of {n} hours"))
+    ]
+    text = " ".join(b.text for b in load(drawn([[*left, *right, *items]]), "x.pdf").blocks)
+    assert "|" not in text and text.count("a walk of 3 hours") == 2 and text.index("a walk of 4") < text.index("R0 ")
+
+
 def test_a_list_is_no_table() -> None:
     items = [Paragraph(f"walk {n} times around the bay", STYLE) for n in range(4)]
     for kind in ("bullet", "1"):

@@ -21,11 +21,13 @@ import pypdfium2.raw as pdfium
 from numpy.typing import NDArray
 
 _FULL = 0.55  # of a column's width, what the lines of running text fill
+_FULL_OFF = 0.8  # the same of a line that does not begin at the column's edge
 _LEAST_LINES = 5  # of a column
 _GUTTER = 8.0  # points between columns, at least
 _STEP = 3.0  # points, how finely the gutter is looked for
 _APART = 1.1  # of a line's height, what parts two cells
 _ALIKE = 4.0  # points between the edges of cells that stand in one column
+_FLUSH = 1.5  # points off a column's edge that still are at it
 _MOST_STRAY = 3  # letters between two runs that are in neither
 _MOST_RUNS = 4_000  # a page of more is a drawing
 _RTL = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]")
@@ -134,23 +136,129 @@ def _cells(row: Sequence[Run], tall: float) -> Line:
 
 def _columns(runs: Sequence[Run], gutter: float, tall: float) -> list[list[Run]] | None:
     """The parts of a page of two columns in the order they are read, or None."""
-    sides = [r for r in runs if r.right <= gutter], [r for r in runs if r.left >= gutter]
+    tables = _tables_across(runs, gutter, tall)
+    parts = _parted(runs, gutter, tall, tables) if tables else None
+    return parts or _parted(runs, gutter, tall, [])
+
+
+def _parted(runs: Sequence[Run], gutter: float, tall: float, tables: Sequence[list[Run]]) -> list[list[Run]] | None:
+    """The parts where `tables` go over both columns and all else is running text, or None."""
+    taken = {run.number for table in tables for run in table}
+    rest = [r for r in runs if r.number not in taken]
+    sides = [r for r in rest if r.right <= gutter], [r for r in rest if r.left >= gutter]
     if not all(_running(side, tall) for side in sides):
         return None
-    across = sorted((r for r in runs if r.left < gutter < r.right), key=lambda r: -r.middle)
+    bands = [*tables, *([r] for r in rest if r.left < gutter < r.right)]
+    bands.sort(key=lambda band: -max(r.middle for r in band))
     parts: list[list[Run]] = []
     top = float("inf")
-    for run in [*across, None]:  # each line across both columns ends what is above it
-        bottom = run.middle if run else float("-inf")
+    headed = False  # whether the last part is lines across the columns
+    for band in [*bands, None]:  # what goes over both columns ends what is above it
+        bottom = max(r.middle for r in band) if band else float("-inf")
         between = [[r for r in side if bottom < r.middle <= top] for side in sides]
         parts += [side for side in between if side]
-        if run:
-            if parts and not any(between) and all(r in across for r in parts[-1]):
-                parts[-1].append(run)
+        if band:
+            line = len(band) == 1
+            if headed and line and not any(between):
+                parts[-1] += band
             else:
-                parts.append([run])
+                parts.append([*band])
+            headed = line
         top = bottom
     return parts
+
+
+def _tables_across(runs: Sequence[Run], gutter: float, tall: float) -> list[list[Run]]:
+    """The tables whose rows go over both columns."""
+    rows = _lined(runs, tall)
+    sides = [[r for r in runs if r.right <= gutter], [r for r in runs if r.left >= gutter]]
+    if not all(sides):
+        return []
+    column = _Two(gutter, _edges(sides[0]), _edges(sides[1]), tall)
+    out: list[list[Run]] = []
+    at = 0
+    while at < len(rows):
+        end = at + 1
+        if column.crossed(rows[at]):
+            last = rows[at]
+            while end < len(rows):
+                if column.broken(rows[end]) and _follows(last, rows[end], rows[end - 1]):
+                    last = rows[end]
+                elif not (column.loose(rows[end]) and _continues(last, rows[end - 1], rows[end], tall)):
+                    break
+                end += 1
+            if _tabular(rows[at:end]):
+                out.append([run for row in rows[at:end] for cell in row for run in cell])
+        at = end
+    return out
+
+
+def _edges(side: Sequence[Run]) -> tuple[float, float]:
+    """Where the lines of a column begin and end: where the long ones do."""
+    widest = max(r.right - r.left for r in side)
+    long = [r for r in side if r.right - r.left > 0.7 * widest]
+    return median(r.left for r in long), max(r.right for r in long)
+
+
+@dataclass(frozen=True, slots=True)
+class _Two:
+    """Two columns beside a gutter: whether a line of cells is of them or of a table across them."""
+
+    gutter: float
+    left: tuple[float, float]
+    right: tuple[float, float]
+    tall: float
+
+    def crossed(self, row: Line) -> bool:
+        """Whether a table across may begin here: a cell over the gutter beside others, or three that fill no column."""
+        if len(row) < 2 or not self.broken(row):
+            return False
+        if any(self._over(cell) for cell in row):
+            return True
+        one, two = self._parted(row)
+        return bool(one and two) and len(one) + len(two) > 2 and not self._beside(one, two)
+
+    def broken(self, row: Line) -> bool:
+        """Whether no cell fills its column, as a line of running text does."""
+        return len(row) > 1 and self.loose(row)
+
+    def loose(self, row: Line) -> bool:
+        sides = [c for c in row if _end(c) <= self.gutter], [c for c in row if _start(c) >= self.gutter]
+        return not any(
+            len(cells) == 1 and self._fills(cells[0], column)
+            for cells, column in zip(sides, (self.left, self.right), strict=True)
+        )
+
+    def _fills(self, cell: Cell, column: tuple[float, float]) -> bool:
+        """Whether it may be a line of running text: those begin at the column's edge, or fill it nearly."""
+        flush = abs(_start(cell) - column[0]) < _FLUSH
+        return _end(cell) - _start(cell) > (_FULL if flush else _FULL_OFF) * (column[1] - column[0])
+
+    def _over(self, cell: Cell) -> bool:
+        return _start(cell) < self.gutter < _end(cell)
+
+    def _parted(self, row: Line) -> tuple[Line, Line]:
+        """The cells of each side; the mark of a list's item is none."""
+        one = [cell for cell in row if _end(cell) <= self.gutter]
+        two = [cell for cell in row if _start(cell) >= self.gutter]
+        return self._unmarked(one), self._unmarked(two)
+
+    def _unmarked(self, cells: Line) -> Line:
+        marked = len(cells) == 2 and _end(cells[0]) - _start(cells[0]) < 1.5 * self.tall
+        return cells[1:] if marked and _start(cells[1]) - _end(cells[0]) < 3 * self.tall else cells
+
+    def _beside(self, one: Line, two: Line) -> bool:
+        """Whether these are rows of two tables, each in a column of its own."""
+        starts = abs(_start(one[0]) - self.left[0]), abs(_start(two[0]) - self.right[0])
+        return len(one) > 1 and len(two) > 1 and max(starts) < _FLUSH
+
+
+def _start(cell: Cell) -> float:
+    return cell[0].left
+
+
+def _end(cell: Cell) -> float:
+    return max(run.right for run in cell)
 
 
 def _gutter(places: NDArray[np.float64]) -> float | None:
@@ -210,6 +318,13 @@ def _follows(above: Line, below: Line, last: Line | None = None) -> bool:
     if (last or above)[0][0].middle - below[0][0].middle > 4 * max(above[0][0].height, below[0][0].height):
         return False
     return sum(any(_apart(a, b) < _ALIKE for a in above) for b in below) >= 2
+
+
+def _continues(columns: Line, above: Line, line: Line, tall: float) -> bool:
+    """Whether it is a further line of a row: near, and with nothing in the first column."""
+    near = above[0][0].middle - line[0][0].middle < 2.5 * tall
+    beside = line[0][0].left > columns[0][-1].right
+    return near and beside and all(min(_apart(c, cell) for cell in columns) < _ALIKE for c in line)
 
 
 def _apart(one: Cell, other: Cell) -> float:
@@ -329,16 +444,10 @@ class _Page:
         while end < len(rows):
             if _follows(last, rows[end], rows[end - 1]) and not self._marked(rows[end]):
                 last = rows[end]
-            elif not self._goes_on(last, rows[end - 1], rows[end]):
+            elif not _continues(last, rows[end - 1], rows[end], self._tall):
                 break
             end += 1
         return end
-
-    def _goes_on(self, columns: Line, above: Line, line: Line) -> bool:
-        """Whether it is a further line of a row: near, and with nothing in the first column."""
-        near = above[0][0].middle - line[0][0].middle < 2.5 * self._tall
-        beside = line[0][0].left > columns[0][-1].right
-        return near and beside and all(min(_apart(c, cell) for cell in columns) < _ALIKE for c in line)
 
     def _table(self, rows: Sequence[Line]) -> str:
         wide = max(rows, key=len)
