@@ -2,12 +2,14 @@
 
 Invariant: scores lie in 0..1, the best has 1 or less, and they depend only on the candidates given. Likeness
 is stretched over the candidates' own range, because that of a model lies in a narrow band (.77-.90 for e5);
-bm25 is taken relative to the best. A candidate without words scores 0 there.
+bm25 is taken relative to the best. A candidate without words scores 0 there; one that no model has read yet is taken
+to be as near as its words suggest, and changes the score of no other.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +21,7 @@ F32 = NDArray[np.float32]
 POOL = 200  # of the best, whose likeness to each other counts
 _NEIGHBOURS = 10
 _LENT = 0.3
+_ALIKE = 3  # rows with a little fewer and a little more of the words, by which an unread one is judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +65,31 @@ def weighed(likeness: Mapping[int, float], bm25: Mapping[int, float], coverage: 
     share = 1 / (1 + coverage) if likeness and bm25 else 1.0 if likeness else 0.0
     out = {n: share * ((near - low) / span if span > 0 else 1.0) for n, near in likeness.items()}
     if most > 0:
+        if out:
+            out |= _suggested(out, bm25, most / coverage if coverage > 0 else math.inf, share)
         for number, said in bm25.items():
             out[number] = out.get(number, 0.0) + (1 - share) * said / most
     return out | {n: 0.0 for n in bm25 if n not in out}
+
+
+def _suggested(near: Mapping[int, float], bm25: Mapping[int, float], all_said: float, share: float) -> dict[int, float]:
+    """What meaning is to add for rows that it does not know yet, such as those of a document just taken in.
+
+    As near as those are whose words match as well, and at least as its words alone say: one that says all that is
+    asked (`all_said`) is what is asked for.
+    """
+    unread = [n for n in bm25 if n not in near]
+    if not unread:
+        return {}
+    said = sorted((bm25[n], value) for n, value in near.items() if n in bm25)
+    scores, values = [s for s, _ in said], [value for _, value in said]
+    out: dict[int, float] = {}
+    for number in unread:
+        at = bisect_left(scores, bm25[number])
+        alike = values[max(0, at - _ALIKE) : at + _ALIKE]
+        mean = sum(alike) / len(alike) if alike else 0.0
+        out[number] = max(mean, share * min(1.0, bm25[number] / all_said))
+    return out
 
 
 def coverage(
@@ -107,7 +132,7 @@ def lend(found: Sequence[Found], numbers: Sequence[int], vectors: F32) -> list[F
 
     What is relevant to a question lies together (van Rijsbergen's cluster hypothesis), so passages like those that
     score well are raised and lone ones, near by chance, lowered (score regularization, Diaz 2005). `vectors` are
-    those of `numbers`, rows of length one; a row without one takes the mean of what the others are lent.
+    those of `numbers`, rows of length one; a row without one is lent what those are that score as it does.
     """
     place = {number: at for at, number in enumerate(numbers)}
     pool = [f for f in found[:POOL] if f.number in place]
@@ -122,8 +147,15 @@ def lend(found: Sequence[Found], numbers: Sequence[int], vectors: F32) -> list[F
     scores = np.asarray([f.score for f in pool])
     lent = (weights @ scores) / weights.sum(axis=1)
     by_number = {f.number: float(value) for f, value in zip(pool, lent, strict=True)}
-    floor = float(lent.mean())
-    changed = [_scored(f, (1 - _LENT) * f.score + _LENT * by_number.get(f.number, floor)) for f in found[:POOL]]
+    changed: list[Found] = []
+    better = 0  # rows with a vector that come before
+    for f in found[:POOL]:
+        if f.number in by_number:
+            part = by_number[f.number]
+            better += 1
+        else:
+            part = float(lent[max(0, better - _ALIKE) : better + _ALIKE].mean())
+        changed.append(_scored(f, (1 - _LENT) * f.score + _LENT * part))
     last = min(f.score for f in changed)
     rest = [_scored(f, min(f.score, last)) for f in found[POOL:]]
     return [*_ordered(changed), *rest]

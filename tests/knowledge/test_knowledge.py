@@ -358,3 +358,18 @@ def test_what_is_asked_twice_counts_twice(knowledge: Knowledge) -> None:
         titles(knowledge, "sleep budget", home.id) != [] and titles(knowledge, "budget sleep sleep", home.id)[0] == "b"
     )
     assert titles(knowledge, "sleep budget budget", home.id)[0] == "a"
+
+
+def test_a_document_is_found_by_its_words_before_it_was_read_for_its_meaning(
+    knowledge: Knowledge, embed: Callable[[Knowledge], None]
+) -> None:
+    home = knowledge.create_collection("Birds")
+    knowledge.add(home.id, "penguin.md", b"# Penguin handbook\n\nThe penguin handbook says penguins walk.\n")
+    for n in range(12):
+        knowledge.add(home.id, f"{n}.md", f"# Walks\n\nThe walk number {n} goes past the {n}. bridge.\n".encode())
+    embed(knowledge)
+    knowledge.add(home.id, "heron.md", b"# Heron handbook\n\nThe heron handbook says herons stand still.\n")
+    first = knowledge.find("heron handbook", [home.id], k=1, wait=5)[0]
+    assert (first.title, first.rank_words, first.rank_meaning) == ("Heron handbook", 1, None)
+    embed(knowledge)
+    assert knowledge.find("heron handbook", [home.id], k=1, wait=5)[0].title == "Heron handbook"

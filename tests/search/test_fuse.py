@@ -84,6 +84,32 @@ def test_a_row_without_a_vector_keeps_its_place_among_the_others() -> None:
     assert [f.score for f in lent] == sorted((f.score for f in lent), reverse=True)
 
 
+def test_a_row_that_no_model_knows_yet_is_found_by_its_words() -> None:
+    """Row 9 says all that is asked; 1 is its better only in that it has been read for its meaning."""
+    known = {1: 0.90, 2: 0.86, 3: 0.84, 4: 0.80}
+    found = fuse(known, {9: 10.0, 1: 6.0, 2: 5.5, 3: 5.0}, 1.0)
+    assert found[0].number == 9 and found[0].rank_meaning is None and found[0].score_meaning is None
+    before = {f.number: f.score for f in fuse(known, {1: 6.0, 2: 5.5, 3: 5.0, 4: 10.0}, 1.0)}
+    after = {f.number: f.score for f in found}
+    assert all(after[n] == before[n] for n in (1, 2, 3))  # what is known scores as ever
+
+
+def test_few_words_of_a_question_put_no_unread_row_first() -> None:
+    known = {n: 0.9 - n / 100 for n in range(1, 11)}
+    found = fuse(known, {9: 9.0, 10: 9.5, 20: 10.0}, 0.1)
+    assert found[0].number == 1
+    assert {f.number: f.score for f in found}[20] < 0.4  # as near as those are that say as much
+
+
+def test_an_unread_row_that_says_all_stays_first_beside_its_neighbours() -> None:
+    known = {n: 0.9 - n / 1000 for n in range(1, 41)}
+    found = fuse(known, {99: 10.0, 1: 6.0, 2: 5.0}, 1.0)
+    rows = np.random.default_rng(3).standard_normal((40, 8)).astype(np.float32)
+    rows[:12] = rows[0]
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    assert lend(found, list(range(1, 41)), rows)[0].number == 99
+
+
 def test_models_count_by_their_weights() -> None:
     one, other = {1: 1.0, 2: 0.0}, {1: 0.0, 2: 1.0}
     alike, more = together([one, other]), together([one, other], [1.0, 3.0])
