@@ -44,6 +44,21 @@ def test_uploads_of_the_app_are_seen_and_steered(run: Run, coach: Coach) -> None
     assert coach.uploads(me) == []
 
 
+def test_each_collection_is_told_of_as_its_page_does(run: Run, coach: Coach) -> None:
+    me = coach.owner()
+    old, new = coach.create_collection(me, "Old batch"), coach.create_collection(me, "New batch")
+    coach._uploads._stop.set()
+    coach.upload(me, old.id, "big.txt", b"x" * 26_000_000)
+    for n in range(3):
+        coach.upload(me, new.id, f"{n}.txt", f"The number {n}.".encode())
+    ran = run("uploads")
+    assert ran.out.splitlines()[:2] == ["New batch: 0 of 3 files, 3 waiting.", "Old batch: 1 of 1 files, 1 failed."]
+    told = json.loads(run("uploads", "--json").out)
+    assert (told["total"], told["waiting"], told["failed"]) == (3, 3, 0)  # of what is on its way
+    assert {c["collection"]: c["total"] for c in told["collections"]} == {"New batch": 3, "Old batch": 1}
+    assert run("uploads", "-c", "new batch").out.startswith("0 of 3 files, 3 waiting.")
+
+
 @pytest.mark.slow
 def test_ctrl_c_leaves_what_is_in_and_the_same_command_goes_on(run: Run, used: Path, tmp_path: Path) -> None:
     folder = tmp_path / "many"

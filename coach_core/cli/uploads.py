@@ -1,6 +1,7 @@
 """`uploads`: the files handed over on the pages, as every process of this home sees them.
 
-Invariant: without an option nothing changes; reading goes on in the app, not here.
+Invariant: without an option nothing changes; reading goes on in the app, not here. Each collection has its own
+figures, the same as on its page: what ended in one is no part of a batch in another.
 """
 
 from __future__ import annotations
@@ -41,26 +42,41 @@ def uploads(
         ):
             if wanted:
                 shell.say(f"Files: {do(actor, chosen)} {said}.")
-        counts = coach.upload_counts(actor, chosen)
+        named = {c.id: c.name for c in coach.collections(actor) if chosen in (None, c.id)}
+        parts = {name: count for key, name in named.items() if (count := coach.upload_counts(actor, key)).total}
         failed = [(s.name, s.error) for _, s in coach.uploads(actor, chosen, ("failed",), _MOST)]
-        idle = counts.moving and not coach.uploads_worked_on(actor)
+        moving = any(c.moving for c in parts.values())
+        idle = moving and not coach.uploads_worked_on(actor)
     if as_json:
-        names = ("total", "ready", "failed", "waiting", "paused", "working", "duplicates", "seconds")
-        told = {name: getattr(counts, name) for name in names}
-        shell.put_json(told | {"errors": [{"name": name, "error": error} for name, error in failed]})
+        errors = [{"name": name, "error": error} for name, error in failed]
+        each = [{"collection": name, **_told([count])} for name, count in parts.items()]
+        shell.put_json(_told(_going_on(list(parts.values()))) | {"collections": each, "errors": errors})
         return
-    shell.put(_said(counts))
+    for name in sorted(parts, key=lambda n: (not parts[n].moving, n.casefold())):
+        shell.put(f"{name}: {_said(parts[name])}" if len(parts) > 1 else _said(parts[name]))
+    if not parts:
+        shell.put("No uploads.")
     for name, error in failed:
         shell.put(f"  {name}: {error}")
-    if counts.failed > len(failed):
-        shell.put(f"  and {counts.failed - len(failed)} more")
+    more = sum(c.failed for c in parts.values()) - len(failed)
+    if more > 0:
+        shell.put(f"  and {more} more")
     if idle:
         shell.say("The app is not running; it goes on with them when it starts: `python -m coach_core serve`.")
 
 
+def _going_on(counts: list[UploadCounts]) -> list[UploadCounts]:
+    """Of the batches that are on their way; of all when none is."""
+    return [c for c in counts if c.moving or c.paused] or counts
+
+
+def _told(counts: list[UploadCounts]) -> dict[str, float | None]:
+    names = ("total", "ready", "failed", "waiting", "paused", "working", "duplicates")
+    seconds = [c.seconds for c in counts if c.seconds is not None]  # each with what waits before it
+    return {name: sum(getattr(c, name) for c in counts) for name in names} | {"seconds": max(seconds, default=None)}
+
+
 def _said(counts: UploadCounts) -> str:
-    if not counts.total:
-        return "No uploads."
     parts = [f"{counts.ready + counts.failed} of {counts.total} files"]
     for number, what in (
         (counts.failed, "failed"),
