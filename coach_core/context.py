@@ -21,6 +21,7 @@ from coach_core.types import Message, Passage
 
 log = logging.getLogger(__name__)
 _MARK = re.compile(r"\s?\[\d{1,2}\](?!\()")
+_UNSEARCHED = re.compile(r"The knowledge (?:did not answer within|was left out|failed)\b")
 _pool = ThreadPoolExecutor(max_workers=32, thread_name_prefix="context")
 
 
@@ -96,6 +97,11 @@ class Gathering:
 def gather(sources: Mapping[str, Callable[[], Any]], deadline: float) -> Gathered:
     """Run every source and wait at most `deadline` seconds for them together."""
     return Gathering(sources).wait(deadline)
+
+
+def unsearched(notice: str) -> bool:
+    """Whether a turn's notice says that the documents were to be searched, and that nothing came of it."""
+    return _UNSEARCHED.match(notice) is not None
 
 
 def fit_history(

@@ -17,6 +17,7 @@ from uuid import UUID, uuid4
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from coach_core import context
 from coach_core.turn import hold
 from coach_core.types import Citation, Event, Message, Part
 from coach_core.ui import drawers, markdown
@@ -229,6 +230,16 @@ def sources(citations: Sequence[Citation], message_id: UUID, open_: Callable[[st
                 on_click=open_,
                 args=(f"{message_id}-{c.number}",),
             )
+
+
+def unsearched(notices: Sequence[str], message_id: UUID, busy: bool, again: Callable[[UUID], None]) -> None:
+    """One quiet line under an answer that was given without the documents, and a way to have them searched."""
+    if not any(context.unsearched(notice) for notice in notices):
+        return
+    with st.container(key=f"unsearched-{message_id}", horizontal=True, vertical_alignment="center", gap="xsmall"):
+        st.caption(":material/search_off: The documents were not searched for this answer.", width="content")
+        key = f"search-again-{message_id}"
+        st.button("Ask again", key=key, type="tertiary", disabled=busy, on_click=again, args=(message_id,))
 
 
 def _short(text: str, most: int) -> str:

@@ -181,6 +181,8 @@ def row(thread: Thread, message: Message, busy: bool) -> None:
     elif message.status == "failed":
         words = record.error_text if record and record.error_text else "The answer failed. Try again."
         st.error(escape(words), icon=":material/error:")
+    if record is not None:
+        _draw.unsearched(record.notices, message.id, busy, _acts.again)
     begun = message.text or any(p.kind == "tool_result" for p in message.parts)
     if message.status != "complete" and begun:
         st.button(

@@ -9,7 +9,8 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coach_core.context import fit_history, gather, newer_half, render_passages, search_text
+from coach_core.context import fit_history, gather, newer_half, render_passages, search_text, unsearched
+from coach_core.errors import InputError
 from coach_core.types import Message, Part, Passage, Speaker, new_id, now
 
 THREAD = new_id()
@@ -144,3 +145,18 @@ def test_a_short_question_is_searched_with_the_one_before_it() -> None:
     assert search_text("And at the weekend?", history).startswith("How do I sleep")
     assert search_text("What should I eat before an exam?", history) == "What should I eat before an exam?"
     assert search_text("Why?", []) == "Why?"
+
+
+def test_a_notice_of_documents_left_out_is_known_again() -> None:
+    def refused() -> None:
+        raise InputError("No.")
+
+    def broken() -> None:
+        raise OSError("the disk")
+
+    gate = threading.Event()
+    for fetch in (gate.wait, refused, broken):
+        found = gather({"knowledge": fetch, "memory": fetch}, deadline=0.02)
+        assert [unsearched(text) for _, text in found.notices] == [True, False]
+    gate.set()
+    assert not unsearched("Reading 2 passages from 1 document")

@@ -45,7 +45,8 @@ class Request:
     `context` (memory and numbered passages, rendered; volatile) and the last user message, `question`.
     `exchange` is what came after it in this turn: assistant messages whose parts are tool calls, each
     followed by tool messages with their results; it is sent after the question.
-    `passages[i]` is cited as [i + 1]. `resume_from` is the partial answer to go on from, or "".
+    `passages[i]` is cited as [i + 1]; with `unsearched` there are none because the search was late or failed.
+    `resume_from` is the partial answer to go on from, or "".
     `provider_state` is what this backend yielded in `done.ids` for the message before, or None.
     `referral` is what the person is shown of help lines beside the answer: who cannot speak for itself says that alone.
     `stores` are hosted vector stores that the API searches itself; then `context` holds no passages.
@@ -64,6 +65,7 @@ class Request:
     context: str = ""
     exchange: tuple[Message, ...] = ()
     passages: tuple[Passage, ...] = ()
+    unsearched: bool = False
     stores: tuple[str, ...] = ()
     tools: tuple[ToolSpec, ...] = ()
     schema: Mapping[str, Any] | None = None

@@ -73,7 +73,7 @@ class Extractive:
         if _asks_nothing(request.question.text):
             body = say.hello
         else:
-            body = self._answer_from(question, request.passages, say)
+            body = say.unsearched if request.unsearched else self._answer_from(question, request.passages, say)
             if asks_of_medicine(request.question.text):
                 body = f"{say.medicine}\n\n{body}"
         if any(part.kind == "image" for part in request.question.parts):

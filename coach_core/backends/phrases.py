@@ -14,7 +14,7 @@ class Phrases:
     """What is said in which case.
 
     `lead` opens an answer, `nearest` what only comes near one; `picture` says that none can be looked at,
-    `nothing` that the documents hold no answer; `medicine` leads to a doctor;
+    `nothing` that the documents hold no answer, `unsearched` that nobody could look; `medicine` leads to a doctor;
     `hello` answers what asks nothing; `connect` says once a
     thread that no model is connected.
     """
@@ -23,6 +23,7 @@ class Phrases:
     nearest: str
     picture: str
     nothing: str
+    unsearched: str
     medicine: str
     hello: str
     connect: str
@@ -37,6 +38,8 @@ _PHRASES = {
         picture="*A picture cannot be looked at without a language model.*",
         nothing="The documents I can read hold no answer to this. Try other words, or add a document that "
         "covers it on the Knowledge page.",
+        unsearched="The documents could not be searched just now, so I cannot tell what they say about this. "
+        "Please ask again in a moment.",
         medicine="Please ask your doctor or pharmacist about this: whether to take a medicine, how "
         "much, and when to stop is for them to say.",
         hello="Hello. Ask me a question, and I quote what the documents say about it.",
@@ -49,6 +52,8 @@ _PHRASES = {
         picture="*Sin un modelo de lenguaje no se puede mirar una imagen.*",
         nothing="Los documentos que puedo leer no contienen una respuesta a esto. Pruebe con otras palabras "
         "o añada un documento que lo trate en la página «Knowledge».",
+        unsearched="Ahora mismo no se han podido consultar los documentos, así que no sé qué dicen sobre esto. "
+        "Vuelva a preguntar en un momento.",
         medicine="Consulte esto con su médico o farmacéutico: si tomar un medicamento, cuánto y cuándo "
         "dejarlo lo deciden ellos.",
         hello="Hola. Hágame una pregunta y citaré lo que dicen los documentos.",
@@ -62,6 +67,8 @@ _PHRASES = {
         picture="*Ohne Sprachmodell kann ich ein Bild nicht ansehen.*",
         nothing="Die Dokumente, die ich lesen kann, enthalten darauf keine Antwort. Versuchen Sie andere "
         "Wörter, oder fügen Sie auf der Seite „Knowledge“ ein passendes Dokument hinzu.",
+        unsearched="Die Dokumente konnten gerade nicht durchsucht werden; ob sie darauf antworten, weiß ich daher "
+        "nicht. Bitte fragen Sie gleich noch einmal.",
         medicine="Fragen Sie dazu bitte Ihre Ärztin oder Apotheke: Ob man ein Medikament nimmt, wie "
         "viel und wann man es absetzt, sagen diese.",
         hello="Guten Tag. Stellen Sie mir eine Frage, und ich zitiere, was die Dokumente dazu sagen.",
@@ -75,6 +82,8 @@ _PHRASES = {
         picture="*Sans modèle de langage, une image ne peut pas être regardée.*",
         nothing="Les documents que je peux lire ne contiennent pas de réponse à cela. Essayez d’autres mots, "
         "ou ajoutez un document sur ce sujet à la page « Knowledge ».",
+        unsearched="Les documents n’ont pas pu être consultés à l’instant ; je ne sais donc pas ce qu’ils en disent. "
+        "Reposez la question dans un moment.",
         medicine="Demandez-le à votre médecin ou pharmacien : prendre un médicament, à quelle dose et "
         "quand l’arrêter, c’est à eux de le dire.",
         hello="Bonjour. Posez-moi une question, et je citerai ce que disent les documents.",
@@ -88,6 +97,8 @@ _PHRASES = {
         picture="*Senza un modello linguistico non posso guardare un’immagine.*",
         nothing="I documenti che posso leggere non contengono una risposta. Provi con altre parole, o "
         "aggiunga un documento sul tema nella pagina «Knowledge».",
+        unsearched="In questo momento non è stato possibile consultare i documenti, quindi non so che cosa dicano. "
+        "Ripeta la domanda tra un momento.",
         medicine="Lo chieda al medico o al farmacista: se prendere un farmaco, quanto e quando "
         "smettere spetta a loro dirlo.",
         hello="Buongiorno. Mi faccia una domanda e citerò ciò che dicono i documenti.",
@@ -100,6 +111,8 @@ _PHRASES = {
         picture="*Sem um modelo de linguagem, não é possível ver uma imagem.*",
         nothing="Os documentos que posso ler não têm resposta para isso. Tente outras palavras, ou adicione "
         "um documento sobre o tema na página «Knowledge».",
+        unsearched="Não foi possível consultar os documentos neste momento, por isso não sei o que dizem sobre isto. "
+        "Pergunte de novo daqui a pouco.",
         medicine="Pergunte ao seu médico ou farmacêutico: tomar um medicamento, quanto e quando parar "
         "cabe a eles dizer.",
         hello="Olá. Faça-me uma pergunta e citarei o que dizem os documentos.",
@@ -112,6 +125,7 @@ _PHRASES = {
         nearest="文档中没有对此的直接回答。最接近的是：",
         picture="*没有语言模型就无法查看图片。*",
         nothing="我能读到的文档中没有这个问题的答案。请换个说法，或在“Knowledge”页面添加相关文档。",
+        unsearched="刚才未能检索文档，因此我不知道其中是否有答案。请稍后再问一次。",
         medicine="请向医生或药师咨询：是否服药、用多少、何时停药，应由他们决定。",
         hello="你好。请提出一个问题，我会引用文档中的相关内容。",
         connect="*目前没有连接语言模型，因此我逐字引用文档。若想得到组织好的回答，请把 {0} 写入文件 {1}，"
@@ -123,6 +137,8 @@ _PHRASES = {
         picture="*لا يمكن النظر في صورة دون نموذج لغوي.*",
         nothing="الوثائق التي أستطيع قراءتها لا تتضمن جوابًا عن هذا السؤال. جرّب كلمات أخرى، أو أضف وثيقة تتناوله "
         "في صفحة «Knowledge».",
+        unsearched="تعذّر البحث في الوثائق الآن، لذلك لا أعرف ما تقوله عن هذا. "
+        "أعد السؤال بعد لحظات من فضلك.",
         medicine="اسأل طبيبك أو الصيدلي عن ذلك: هل تتناول دواءً، وكم، ومتى توقفه، فهذا لهما.",
         hello="مرحبًا. اطرح عليّ سؤالًا وسأقتبس ما تقوله الوثائق عنه.",
         connect="*لا يوجد نموذج لغوي متصل، لذلك أقتبس من الوثائق حرفيًا. للحصول على إجابات مصوغة ضع {0} في الملف {1}، "

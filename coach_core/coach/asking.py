@@ -323,7 +323,9 @@ class Asking:
                 [p for p in request.passages if p.collection_id in draft.collections],
                 request.stores,
                 made,
-                searched=bool(draft.collections) and bool(request.stores or asked.limits.passages),
+                searched=bool(draft.collections)
+                and not request.unsearched
+                and bool(request.stores or asked.limits.passages),
                 again=asked.ask.question_id is not None or asked.ask.resume_of is not None,
                 own_files=files,
             )

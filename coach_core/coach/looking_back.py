@@ -1,7 +1,7 @@
 """What a turn that has ended tells the admin: which documents were used, and which questions they did not hold.
 
 Invariant: it comes after the answer and beside it; nothing here delays a turn, fails one, or keeps who asked.
-A question is kept only when the persona has documents, they were searched, and the answer cites none of them.
+A question is kept only when the persona has documents, they were searched in time, and the answer cites none.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class LookingBack:
         if ended.stores:
             return "uncited"
         passages = ended.passages
-        late = not passages  # the search may have been late, and left out of that turn
+        late = not passages  # meaning may not have been there yet when it was asked
         if late:
             passages = self._knowledge.find(ended.question, ended.persona.draft.collections, k=_PASSAGES)
         if not passages:

@@ -57,6 +57,7 @@ class Play:
         self._gathering = context.Gathering(turn.sources)
         self._memory = ""
         self._passages: tuple[Passage, ...] | None = None
+        self._unsearched = False  # the documents were to be searched, and nothing came of it
         self._exchange = turn.request.exchange
         self._wrote = bool(turn.so_far or turn.request.resume_from)
         self._shorter = bool(turn.left_out)  # the history lacks something, and nobody has said so
@@ -148,12 +149,15 @@ class Play:
         self._memory = memory or self._memory
         if _KNOWLEDGE in names:
             self._passages = tuple(gathered.values.get(_KNOWLEDGE) or ())
+            self._unsearched = any(context.unsearched(text) for _, text in gathered.notices)
             if self._passages:
                 yield Event("notice", source="retrieval", text=_found(self._passages))
 
     def _filled(self, request: Request, passages: Sequence[Passage]) -> Request:
         told = (self._memory, context.render_passages(passages), self._turn.told)
-        return replace(request, passages=tuple(passages), context="\n\n".join(t for t in told if t))
+        unsearched = self._unsearched and not request.stores
+        context_ = "\n\n".join(t for t in told if t)
+        return replace(request, passages=tuple(passages), unsearched=unsearched, context=context_)
 
     # -- one backend --------------------------------------------------------------------------------
 

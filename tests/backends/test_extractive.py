@@ -219,3 +219,14 @@ def test_rows_of_a_table_are_not_quoted() -> None:
     )
     text = answer("How can I sleep better?", table)
     assert "go to bed early" in text and "|" not in text
+
+
+@pytest.mark.parametrize("language", sorted(_PHRASES))
+def test_documents_that_could_not_be_searched_are_not_said_to_hold_nothing(language: str) -> None:
+    asked = {"en": "Where do zebras graze in winter?", "de": "Wo weiden die Zebras im Winter?"}.get(language)
+    say = phrases(language)
+    assert say.unsearched and say.unsearched != say.nothing and (language == "en" or say != phrases("en"))
+    if asked:
+        backend = build("extractive", Endpoint("extractive"), score=score)
+        said = text_of(play(backend, request(asked, unsearched=True)))
+        assert said.startswith(say.unsearched) and say.nothing not in said and "Knowledge" not in said

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from coach_core.backends.phrases import phrases
 from coach_core.coach import Coach
 from coach_core.coach.masked import LONGEST, key_of, masked
 from coach_core.errors import InputError, NameTaken, NotAllowed
@@ -104,6 +105,23 @@ def test_passages_that_do_not_answer_and_answers_that_cite_nothing_are_told_apar
     desk.look()
     verdicts = {q.text: q.verdict for q in desk.coach.unanswered(desk.me)}
     assert sorted(verdicts.values()) == ["no_answer", "uncited"] and verdicts[KNOWN] == "uncited"
+
+
+def test_a_question_for_which_nobody_could_search_is_not_kept_and_not_denied(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = desk.coach.knowledge.portion
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("the disk is slow")
+
+    monkeypatch.setattr(desk.coach.knowledge, "portion", fail)
+    desk.ask("Where do zebras graze in winter?")
+    monkeypatch.setattr(desk.coach.knowledge, "portion", find)
+    (thread,) = desk.coach.recent(desk.me)
+    assert desk.coach.messages(desk.me, thread.id)[-1].text.startswith(phrases("en").unsearched)
+    desk.look()
+    assert desk.coach.unanswered(desk.me) == []
 
 
 def test_what_is_no_question_to_the_documents_is_not_kept(desk: Desk) -> None:

@@ -68,6 +68,20 @@ def held(*events: Event) -> list[Event]:
     return [Event("start", backend="scripted", model="script"), *events]
 
 
+def test_an_answer_without_the_documents_says_so_and_is_asked_again(fake: FakeCoach) -> None:
+    thread, answer_id = asked(fake, events=answer("I could not look."))
+    turn = fake.turn_of(fake.owner(), answer_id)
+    assert turn is not None
+    told = "The documents were not searched for this answer."
+    assert not any(told in c for c in captions(open_chat(thread=str(thread))))
+    left_out = "The knowledge did not answer within 10 s; it was left out."
+    fake.turns[turn.id] = dataclasses.replace(turn, notices=(left_out,))
+    at = open_chat(thread=str(thread))
+    assert any(told in c for c in captions(at))
+    at.button(key=f"search-again-{answer_id}").click().run()
+    assert len(fake.turns) == 2
+
+
 # -- asking --------------------------------------------------------------------------------------------
 
 
