@@ -20,9 +20,11 @@ from coach_core.ui import marks, pdf_page, shared, widgets
 if TYPE_CHECKING:
     from coach_core.coach import Coach
 
+NO_ANSWER = "No passage answers this; these are the nearest."
 LONG = 420  # characters of a passage shown at first
 _MANY = 50  # passages counted without the filter, at most
 _EVERYTHING = "All documents"
+_FIT = "Words and meaning together, beside the other passages: 1 is the nearest there is, not the surest"
 _NAMES = {
     "ar": "Arabic", "ca": "Catalan", "cs": "Czech", "da": "Danish", "de": "German", "el": "Greek", "en": "English",
     "es": "Spanish", "fa": "Persian", "fi": "Finnish", "fr": "French", "he": "Hebrew", "hi": "Hindi",
@@ -52,8 +54,14 @@ def draw(coach: Coach, actor: Actor, collection: Collection) -> None:
         if not found:
             _nothing(coach, actor, text, where, fits)
             return
+        above = st.empty()
+        glossed = coach.glossed(actor, text, found)
+        if glossed:
+            st.caption(f"The question's words in English: {marks.plain(', '.join(glossed))}")
         for number, (passage, spans) in enumerate(zip(found, coach.why(actor, text, found), strict=True), 1):
-            _passage(number, passage, spans)
+            _passage(number, passage, spans, glossed=bool(glossed) and passage.language == "en")
+        if coach.verdict(actor, text, found) == "nothing":  # last: it takes longer than the search
+            above.markdown(f":material/info: {NO_ANSWER}")
 
 
 # -- the filter -------------------------------------------------------------------------------------
@@ -130,14 +138,14 @@ def _unfiltered() -> None:
 # -- a passage --------------------------------------------------------------------------------------
 
 
-def _passage(number: int, passage: Passage, spans: Sequence[tuple[int, int]]) -> None:
+def _passage(number: int, passage: Passage, spans: Sequence[tuple[int, int]], *, glossed: bool) -> None:
     with st.container(border=True, gap="xsmall"):
         inside = passage.within
         place = [f"p. {passage.page}" if passage.page else "", f"row {passage.row}" if passage.row else ""]
         where = ", ".join(p for p in (passage.title, inside, *place) if p)
         with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
             st.markdown(f"**{number}. {marks.plain(where)}**", width="stretch")
-            st.badge(f"fit {passage.score:.2f}", color="blue", help="Words and meaning together; 1 is the best")
+            st.badge(f"fit {passage.score:.2f}", color="blue", help=_FIT)
             st.badge(_rank("words", passage.rank_words), color="grey", help=_score("bm25", passage.score_words))
             st.badge(_rank("meaning", passage.rank_meaning), color="grey", help=_score("cosine", passage.score_meaning))
             if passage.rank_reranker:
@@ -151,7 +159,8 @@ def _passage(number: int, passage: Passage, spans: Sequence[tuple[int, int]]) ->
                 st.markdown(marks.lit(passage.text, spans))
         said = list(dict.fromkeys(passage.text[a:b].casefold() for a, b in spans))
         if said:
-            st.caption(f"Of the question: {marks.plain(', '.join(said[:12]))}")
+            of = "Of the question, in English" if glossed else "Of the question"
+            st.caption(f"{of}: {marks.plain(', '.join(said[:12]))}")
         elif passage.rank_meaning:
             st.caption("None of the question's words; found by its meaning")
         if passage.page:

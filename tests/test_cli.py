@@ -265,6 +265,9 @@ def test_ingest_walks_and_search_finds(run: Run, papers: Path) -> None:
     assert {"text", "document", "page", "score"} <= found[0].keys() and 0 < found[0]["score"] <= 1
     assert "deep/bread.txt" in run("search", "sourdough", "-c", "Birds and bread", "--json").out
     assert "Falcons" in run("search", "peregrine").out
+    away = run("search", "Which bread did the peregrine of Zanzibar invoice in Ravenna in 1887?")
+    assert "No passage answers this; these are the nearest." in away.err and "Falcons" in away.out
+    assert "No passage answers" not in run("search", "peregrine stoop").err
     again = run("ingest", str(papers), "-c", "Birds and bread", "--words-only")
     assert again.code == 0 and "2 documents" in again.err, "what is there already is not taken in twice"
 

@@ -114,8 +114,14 @@ def search(
         )
         passages = coach.search(actor, wanted, collections=chosen or None, fits=fits, k=k)
         why = coach.why(actor, wanted, passages)
+        glossed = coach.glossed(actor, wanted, passages)
+        away = bool(passages) and coach.verdict(actor, wanted, passages) == "nothing"
         names = {d.id: d.name for c in {p.collection_id for p in passages} for d in coach.documents(actor, c)}
         nothing = "" if passages else _nothing(coach, actor, wanted, chosen or None, fits)
+    if away:
+        shell.say("No passage answers this; these are the nearest.")
+    if glossed:
+        shell.say(f"The question's words in English: {', '.join(glossed)}")
     if as_json:
         shell.put_json(
             [

@@ -9,11 +9,13 @@ from pathlib import Path
 from uuid import UUID
 
 from coach_core import access
+from coach_core.backends import sentences
 from coach_core.coach.base import Base
 from coach_core.errors import EmptyMessage, FileError, FileNotFound, FileTooLarge, InputError, NoText
 from coach_core.knowledge import loaders
 from coach_core.knowledge.loaders import zip as zips
 from coach_core.knowledge.uploads import Progress
+from coach_core.search import fit
 from coach_core.store import files, shelf
 from coach_core.store.uploads import Upload
 from coach_core.types import (
@@ -240,6 +242,17 @@ class Library(Base):
         """Where in each passage the words of the question stand, as the search by words finds them."""
         access.require(actor, "knowledge.read")
         return self.knowledge.why(text, passages)
+
+    def glossed(self, actor: Actor, text: str, passages: Sequence[Passage]) -> list[str]:
+        """The question's words in English, where English passages were found by them; else none."""
+        access.require(actor, "knowledge.read")
+        return self.knowledge.glossed(text, passages)
+
+    def verdict(self, actor: Actor, text: str, passages: Sequence[Passage]) -> fit.Verdict:
+        """Whether passages answer a question: a score says only how near each is to the best of them."""
+        access.require(actor, "knowledge.read")
+        cut = [sentence for p in passages for sentence in sentences.split(p.text) or [p.text]]
+        return fit.judge(clean_text(text), cut, self.knowledge.score).verdict
 
     def warm(self, wait: float = 0.0) -> bool:
         """Begin to open what search by meaning needs; whether it is there within `wait` seconds."""

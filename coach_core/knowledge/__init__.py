@@ -198,6 +198,10 @@ class Knowledge:
         """Where in each passage the words of the question stand."""
         return self._finding.why(text, passages)
 
+    def glossed(self, text: str, passages: Sequence[Passage]) -> list[str]:
+        """The question's words in English, where English passages were found by them; else none."""
+        return self._finding.glossed(text, passages)
+
     def ranked(self, text: str, collections: Sequence[UUID], by: finder.By = "both") -> list[Passage]:
         """All candidates of a search by words, by meaning or both, alike ones too; to measure it by."""
         return self._finding.ranked(text, collections, by)

@@ -67,9 +67,22 @@ class Finding:
             return len(matching.narrowed(connection, list(collections), fits).documents)
 
     def why(self, text: str, passages: Sequence[Passage]) -> list[list[highlight.Span]]:
-        """Where in each passage the words of the question stand, as the search by words sees them."""
+        """Where in each passage the words of the question stand, as the search by words sees them.
+
+        In English ones those of its gloss too: the search looked for them.
+        """
         wanted = highlight.asked(clean_text(text)[:_LONGEST_QUESTION], dict.fromkeys(p.language for p in passages))
-        return [highlight.spans(p.text, wanted, p.language) for p in passages]
+        gloss = self._gloss(text, passages)
+        abroad = wanted | set(gloss.tokens) if gloss is not None else wanted
+        return [highlight.spans(p.text, abroad if p.language == glosses.INTO else wanted, p.language) for p in passages]
+
+    def glossed(self, text: str, passages: Sequence[Passage]) -> list[str]:
+        """The question's words in English, where English passages were found by them; else none."""
+        gloss = self._gloss(text, passages)
+        return gloss.said if gloss is not None else []
+
+    def _gloss(self, text: str, passages: Sequence[Passage]) -> Gloss | None:
+        return glosses.of(clean_text(text)[:_LONGEST_QUESTION].strip(), {p.language for p in passages})
 
     def ranked(self, text: str, collections: Sequence[UUID], by: finder.By = "both") -> list[Passage]:
         """All candidates of a search by words, by meaning or both, alike ones too; to measure it by."""

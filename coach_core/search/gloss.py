@@ -50,6 +50,12 @@ class Gloss:
         return found
 
     @property
+    def said(self) -> list[str]:
+        """The likeliest translation of each word that says something, as a person may be shown it."""
+        first = (t.options[0] for t in self.terms if t.options)
+        return list(dict.fromkeys(option for option in first if not _little(option.lower())))
+
+    @property
     def tokens(self) -> dict[str, int]:
         """All that may be looked for."""
         return dict.fromkeys((token for told in self.choices for option in told for token in option), 1)

@@ -373,3 +373,21 @@ def test_a_document_is_found_by_its_words_before_it_was_read_for_its_meaning(
     assert (first.title, first.rank_words, first.rank_meaning) == ("Heron handbook", 1, None)
     embed(knowledge)
     assert knowledge.find("heron handbook", [home.id], k=1, wait=5)[0].title == "Heron handbook"
+
+
+def test_the_english_words_of_a_question_are_told_and_marked(knowledge: Knowledge) -> None:
+    collection = knowledge.create_collection("Animals").id
+    knowledge.add(collection, "badger.md", b"# Badgers\n\nThe badger likes to sleep for a long time under the old oak.")
+    knowledge.add(
+        collection,
+        "panda.md",
+        "# 大熊猫\n\n大熊猫每天都要睡眠很久，它喜欢在树上休息。".encode(),
+    )
+    question = "睡多久"
+    found = knowledge.find(question, [collection])
+    badger = next(p for p in found if p.language == "en")
+    assert knowledge.glossed(question, found) == ["sleep", "how long"]
+    (spans,) = knowledge.why(question, [badger])
+    assert [badger.text[a:b] for a, b in spans] == ["sleep", "long"]
+    assert knowledge.glossed("Where does the badger sleep?", found) == []
+    assert knowledge.glossed(question, [p for p in found if p.language == "zh"]) == []

@@ -84,6 +84,8 @@ class FakeCoach(FakeLibrary, FakeClients):
         self.talk: dict[UUID, list[Message]] = {}
         self.groups: dict[UUID, Collection] = {}
         self.papers: dict[UUID, Document] = {}
+        self.gloss: list[str] = []
+        self.unanswerable: set[str] = set()
         self.bytes: dict[UUID, bytes] = {}
         self.texts: dict[UUID, str] = {}
         self.jobs: list[tuple[UUID, IngestProgress]] = []
@@ -510,6 +512,14 @@ class FakeCoach(FakeLibrary, FakeClients):
         require(actor, "knowledge.read")
         places = [p.text.lower().find(text.lower()) for p in passages]
         return [[(at, at + len(text))] if at >= 0 else [] for at in places]
+
+    def glossed(self, actor: Actor, text: str, passages: Sequence[Passage]) -> list[str]:
+        require(actor, "knowledge.read")
+        return self.gloss
+
+    def verdict(self, actor: Actor, text: str, passages: Sequence[Passage]) -> str:
+        require(actor, "knowledge.read")
+        return "nothing" if text in self.unanswerable else "answers"
 
     def retry_upload(self, actor: Actor, upload_id: UUID) -> None:
         require(actor, "knowledge.write")

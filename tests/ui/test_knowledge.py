@@ -220,6 +220,20 @@ def test_a_search_shows_fit_and_both_ranks(fake: FakeCoach, college: Collection)
     assert "Nothing fits" in shown(at)
 
 
+def test_a_search_says_when_no_passage_answers_and_in_which_english_words_it_looked(
+    fake: FakeCoach, college: Collection
+) -> None:
+    at = open_page("knowledge", show="Try a search", **{"try": "plan"})
+    assert "No passage answers this" not in shown(at) and "in English" not in shown(at)
+    fake.unanswerable, fake.gloss = {"plan"}, ["sleep", "how long"]
+    for paper in list(fake.papers.values()):
+        fake.papers[paper.id] = dataclasses.replace(paper, language="en")
+    at.run()
+    words = shown(at)
+    assert words.index("No passage answers this; these are the nearest.") < words.index("1. time.md")
+    assert "The question's words in English: sleep, how long" in words
+
+
 def test_a_search_as_a_persona_sees_its_collections_and_no_other(fake: FakeCoach, college: Collection) -> None:
     other = fake.create_collection(fake.owner(), "Other")
     fake.put(other, "plan.md", "Another plan")
