@@ -47,7 +47,7 @@ def _sheet(sheet: Brief) -> None:
     _part("What is hard", [_goal(g) for g in sheet.challenges])
     since = f", since {shared.day(sheet.since)}" if sheet.since else ""
     _part(f"Progress{since}", [f"{_day(i.at)} {marks.plain(i.text)}" for i in sheet.progress])
-    _part("Open homework", [marks.plain(h.text) + (f" :gray[due {_plain(h.due_at)}]" if h.due_at else "")
+    _part("Open homework", [marks.plain(h.text) + (f" :gray[(due {_plain(h.due_at)})]" if h.due_at else "")
                             for h in sheet.homework])  # fmt: skip
     _part("Commitments", [marks.plain(c) for c in sheet.commitments])
     if note := sheet.last_note:
@@ -70,7 +70,7 @@ def _part(title: str, lines: list[str]) -> None:
 
 
 def _goal(goal: Goal) -> str:
-    due = f" :gray[by {_plain(goal.due_at)}]" if goal.due_at else ""
+    due = f" :gray[(by {_plain(goal.due_at)})]" if goal.due_at else ""
     last = f"  \n  :gray[{_plain(goal.progress[0].at)}: {marks.plain(goal.progress[0].text)}]" if goal.progress else ""
     return f"{marks.plain(goal.text)}{due}{last}"
 
@@ -80,4 +80,4 @@ def _plain(moment: object) -> str:
 
 
 def _day(moment: object) -> str:
-    return f":gray[{_plain(moment)}]"
+    return f":gray[{_plain(moment)}:]"
