@@ -156,8 +156,8 @@ class Remembering:
             return
         if not again:
             self.propose(actor, thread, question, backend=record.backend)
-        if self.recaller.went_on(subject, thread.id):  # so that the next turn finds it built
-            self.recaller.recall(actor, subject, question.text, thread_id=thread.id)
+        self.recaller.went_on(subject, thread.id)
+        self.recaller.recall(actor, subject, question.text, thread_id=thread.id)  # so that the next turn finds it built
 
     def warm(self, actor: Actor, thread: Thread) -> None:
         """A thread was opened: what it reaches back into is read before anybody asks, for of a long one it is much."""

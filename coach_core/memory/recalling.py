@@ -6,13 +6,16 @@ or told. Without an embedder, or before vectors are there, words alone decide.
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -29,6 +32,7 @@ from coach_core.store import recall as rows
 from coach_core.types import Actor, Memory, OldTurn, Recalled, RecallKind, Recollection, Whose, now
 
 F32 = NDArray[np.float32]
+log = logging.getLogger(__name__)
 #: puts a question to the models that are open within so many seconds
 Ask = Callable[[str, float], Sequence[Asked]]
 _SHELVES = 64
@@ -70,6 +74,7 @@ class Recaller:
         self._ask = ask
         self._count = count
         self._gate = threading.Lock()
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="recall")
         self._kept: OrderedDict[tuple[object, ...], _Kept] = OrderedDict()
 
     def recall(
@@ -231,7 +236,8 @@ class Recaller:
         there = memories.approved(connection, actor, subject)
         # what is said in the thread itself is told anyway; it comes onto the shelf when the turn is over
         others = tuple(t for t in talks if t.thread_id != thread_id)
-        built_of = (others, tuple((m.id, m.version, len(m.message_ids)) for m in there))
+        which = frozenset(t.thread_id for t in talks)  # one that was deleted is gone at once, the own one too
+        built_of = (which, others, tuple((m.id, m.version, len(m.message_ids)) for m in there))
         key = (
             actor.user_id,
             actor.role,
@@ -244,9 +250,30 @@ class Recaller:
             kept = self._kept.get(key)
             if kept is not None:
                 self._kept.move_to_end(key)
-        age = time.monotonic() - kept.looked if kept is not None else math.inf
-        if kept is not None and kept.built_of == built_of and age < (_STALE if kept.complete else _LOOK_AGAIN):
+        if kept is not None and kept.built_of == built_of:
+            if time.monotonic() - kept.looked >= (_STALE if kept.complete else _LOOK_AGAIN):
+                kept.looked = time.monotonic()  # one looks again, and nobody waits for it
+                self._pool.submit(self._again, key, talks, there, models, built_of, thread_id)
             return kept
+        return self._put(connection, key, talks, there, models, built_of, thread_id)
+
+    def _again(self, key: tuple[object, ...], *of: Any) -> None:
+        try:
+            with self._db.read() as connection:
+                self._put(connection, key, *of)
+        except Exception as error:  # perhaps the app is shutting down; the next look comes
+            log.info("a shelf was not read anew: %s", type(error).__name__)
+
+    def _put(
+        self,
+        connection: Connection,
+        key: tuple[object, ...],
+        talks: Sequence[rows.Talk],
+        there: Sequence[Memory],
+        models: Sequence[str],
+        built_of: object,
+        thread_id: UUID | None,
+    ) -> _Kept:
         made = self._built(connection, talks, there, models, built_of)
         made.head = next((t.head_id for t in talks if t.thread_id == thread_id), None)
         with self._gate:
