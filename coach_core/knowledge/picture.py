@@ -1,16 +1,16 @@
 """A PDF's page as a picture with a passage's words marked: runs in the child process of extract.py.
 
 Invariant: the picture has at most MOST_DOTS dots whatever size the page says it is, and a passage is found by its
-words, in whatever order the file has them (columns), so that only what is the passage's is marked.
+words, in whatever order the file has them (columns), each once, so that only what is the passage's is marked.
 """
 
 from __future__ import annotations
 
 import ctypes
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any
 
 from coach_core.errors import DamagedFile, EncryptedFile
@@ -22,6 +22,8 @@ _MOST_SIDE = 3000
 _LEAST_SIDE = 32
 _MOST_LETTERS = 60_000
 _RUN = 5  # words in a row that make a place of the passage
+_NEAR = 60  # words from where a piece is expected: a line of each other column may stand between
+_MOST_BLOCKS = 400  # stretches that are looked at: a page that says one thing again and again has many
 _GAP = 3  # words between two places that are marked too: a hyphen, a ligature that was read otherwise
 _STRAY = 0.25  # of the largest place in words: what is smaller stands there by chance
 _MARK = (255, 224, 130)
@@ -136,22 +138,82 @@ def _letters(text_page: Any) -> tuple[str, list[int]]:
 
 
 def marked(page: str, text: str) -> list[tuple[int, int]]:
-    """(start, end) in `page` of what stands in `text`: runs of words, wherever on the page each stands."""
+    """(start, end) in `page` of what stands in `text`: runs of words, each word of it at one place only."""
     places = list(WORD.finditer(page))
     words = [m.group().casefold() for m in places]
     wanted = [m.group().casefold() for m in WORD.finditer(text)]
+    hits = sorted(at for _, start, count in _aligned(wanted, words) for at in range(start, start + count))
+    groups = _groups(hits)
     run = min(_RUN, len(wanted))
-    if not run:
-        return []
-    known = {tuple(wanted[i : i + run]) for i in range(len(wanted) - run + 1)}
-    hits: set[int] = set()
-    for i in range(len(words) - run + 1):
-        if tuple(words[i : i + run]) in known:
-            hits.update(range(i, i + run))
-    groups = _groups(sorted(hits))
     most = max((last - first + 1 for first, last in groups), default=0)
     kept = [(a, b) for a, b in groups if b - a + 1 >= _STRAY * most or b - a + 1 >= 3 * run]
     return [(places[a].start(), places[b].end()) for a, b in kept]
+
+
+_Block = tuple[int, int, int]  # where in the text, where on the page, how many words
+
+
+def _aligned(wanted: Sequence[str], words: Sequence[str]) -> list[_Block]:
+    """What stands in both, the longest first and none of it twice: what a page says again is not the passage's.
+
+    A further piece stands near where those before lead to expect it, or holds words that the page says once.
+    """
+    run = min(_RUN, len(wanted))
+    where: dict[tuple[str, ...], list[int]] = {}
+    for at in range(len(words) - run + 1):
+        where.setdefault(tuple(words[at : at + run]), []).append(at)
+    found: list[_Block] = []
+    left = _blocks(wanted, where, run) if run else []
+    while left:
+        one = max(left, key=lambda block: (block[2] - min(_off(block, found) / 4, block[2] / 2), -block[1]))
+        left.remove(one)
+        text, _, count = one
+        alone = any(len(where[tuple(wanted[at : at + run])]) == 1 for at in range(text, text + count - run + 1))
+        if not found or alone or _off(one, found) <= _NEAR:
+            found.append(one)
+            left = [rest for block in left for rest in _without(block, one) if rest[2] >= run]
+    return found
+
+
+def _blocks(wanted: Sequence[str], where: Mapping[tuple[str, ...], Sequence[int]], run: int) -> list[_Block]:
+    """The longest stretches that stand in both."""
+    out: list[_Block] = []
+    open_: dict[int, int] = {}  # by how far the page is ahead: where in the text the stretch began
+    for at in range(len(wanted) - run + 2):
+        ahead = (
+            {place - at for place in where.get(tuple(wanted[at : at + run]), ())} if at + run <= len(wanted) else set()
+        )
+        for by in [by for by in open_ if by not in ahead]:
+            start = open_.pop(by)
+            out.append((start, start + by, at - start + run - 1))
+        for by in ahead:
+            open_.setdefault(by, at)
+    return sorted(out, key=lambda block: -block[2])[:_MOST_BLOCKS]
+
+
+def _off(block: _Block, found: Sequence[_Block]) -> int:
+    """How many words from where it would stand if the page went on as the text does."""
+    text, page, count = block
+    ends = [abs(page - (p + c) - (text - (t + c))) for t, p, c in found if t < text]
+    starts = [abs((p - page - count) - (t - text - count)) for t, p, _ in found if t > text]
+    return min([*ends, *starts], default=0)
+
+
+def _without(block: _Block, taken: _Block) -> list[_Block]:
+    """What of a stretch is left when the words of another, in the text and on the page, are taken."""
+    text, page, count = block
+    free = [
+        not (taken[0] <= text + at < taken[0] + taken[2] or taken[1] <= page + at < taken[1] + taken[2])
+        for at in range(count)
+    ]
+    out: list[_Block] = []
+    at = 0
+    for is_free, group in groupby(free):
+        size = len(list(group))
+        if is_free:
+            out.append((text + at, page + at, size))
+        at += size
+    return out
 
 
 def _groups(hits: Sequence[int]) -> list[tuple[int, int]]:

@@ -92,6 +92,22 @@ def test_a_word_that_stands_elsewhere_by_chance_is_not_marked() -> None:
     assert [page[a:b] for a, b in marked(page, text)] == [text]
 
 
+def test_what_the_page_says_again_elsewhere_is_not_marked() -> None:
+    said = "The keeper of tower 1 trims the {} wick each evening before the fog horn sounds, and writes it down. "
+    left = "Column 1 begins here. " + said.format("left") * 8 + "End of column 1. "
+    right = "Column 2 begins here. " + said.format("right") * 8 + "End of column 2."
+    page = f"Chapter 1 Lamps {left}{right} Tower Height"
+    for text in (left, right):
+        assert [page[a:b] for a, b in marked(page, text)] == [text.rstrip(" .")]
+    beyond = said.format("right") * 3 + said.format("left") * 4  # its second half stands on the page after
+    page = (
+        said.format("left") * 8 + "And now to something else, which is of no interest. " * 9 + said.format("right") * 3
+    )
+    assert [page[a:b] for a, b in marked(page, beyond)][-1].startswith("The keeper")
+    broken = right.replace("horn sounds", "hornsounds", 3)
+    assert [(a, b) for a, b in marked(left + broken, right) if a < len(left)] == []
+
+
 def test_what_is_no_pdf_or_locked_is_a_sentence() -> None:
     with pytest.raises(DamagedFile):
         picture(b"%PDF-1.7 nothing of the kind", 1, "")
