@@ -41,7 +41,6 @@ TABS = ["Documents", "Try a search", "Use", "Hosted copies"]
 
 
 def page() -> None:
-    st.set_page_config(layout="wide")
     with st.container(width=widgets.WIDE), shared.guard():
         coach, actor = shared.coach(), shared.actor()
         require(actor, "knowledge.read")

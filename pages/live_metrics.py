@@ -54,7 +54,6 @@ CONFIG = {
 
 
 def page() -> None:
-    st.set_page_config(layout="wide")
     with st.container(width=widgets.WIDE), shared.guard():
         coach, actor = shared.coach(), shared.actor()
         require(actor, "metrics")

@@ -25,7 +25,6 @@ MORE = (DUPLICATE, DELETE)
 
 
 def page() -> None:
-    st.set_page_config(layout="wide")
     with st.container(width=widgets.WIDE), shared.guard():
         coach, actor = shared.coach(), shared.actor()
         require(actor, "personas.write")

@@ -32,7 +32,6 @@ ICONS = {"Open": ":material/forum:", "Archived": ":material/archive:", "Deleted"
 
 
 def page() -> None:
-    st.set_page_config(layout="wide")
     with st.container(width=widgets.WIDE), shared.guard():
         st.title("Threads")
         coach, actor = shared.coach(), shared.actor()

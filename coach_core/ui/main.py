@@ -35,6 +35,9 @@ SECTIONS: Mapping[str, tuple[Entry, ...]] = {
     "Setup": (("settings", "Settings", ":material/tune:", "settings"),),
 }
 
+#: pages of tables, which have more room than what is read line by line
+WIDE = frozenset({"threads", "clients", "knowledge", "personas", "live_metrics"})
+
 
 def pages_for(role: Role) -> dict[str, list[Entry]]:
     """The pages of each section that `role` may open and that there are."""
@@ -49,7 +52,6 @@ def run() -> None:
     st.set_page_config(
         page_title="Coach",
         page_icon=str(shared.STATIC / "img" / "mark.png"),
-        layout="centered",
         initial_sidebar_state="auto",
     )
     st.html(shared.ROOT / "coach_core" / "ui" / "assets" / "app.css")
@@ -87,7 +89,8 @@ def run() -> None:
     ]
     page = st.navigation({"": [hidden, *refused], **sections})
     st.session_state["_pages"] = by_name
-    if page is not hidden:
+    if page is not hidden:  # said once a run: a run that is broken off leaves the page as wide as it was
+        st.set_page_config(layout="wide" if page.url_path in WIDE else "centered")
         with st.sidebar:
             _threads(by_name)
             _profile_picker(profiles, actor.user_id)

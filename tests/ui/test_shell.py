@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
+import streamlit as st
 from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
@@ -162,3 +163,23 @@ def test_the_server_sends_headers_that_keep_everything_local_and_closes_the_coac
         fake.fails = errors.DatabaseUnreachable()
         assert client.get("/healthz").status_code == 503
     assert fake.closed
+
+
+# -- width ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("page", "layout"), [("chat", "centered"), ("knowledge", "wide"), ("threads", "wide")])
+def test_a_page_is_told_its_width_once_a_run(
+    fake: FakeCoach, monkeypatch: pytest.MonkeyPatch, page: str, layout: str
+) -> None:
+    told: list[str | None] = []
+    real = st.set_page_config
+
+    def listen(*args: Any, **options: Any) -> None:
+        told.append(options.get("layout"))
+        real(*args, **options)
+
+    at = open_app()
+    monkeypatch.setattr(st, "set_page_config", listen)
+    at.switch_page(f"../../pages/{page}.py").run()
+    assert [t for t in told if t] == [layout], "two widths in a run: a run broken off between them stays narrow"
