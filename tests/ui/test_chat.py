@@ -516,6 +516,9 @@ class Place:
     def caption(self, text: str) -> None:
         self.sent.append(text)
 
+    def container(self) -> Place:
+        return self
+
 
 class Spot:
     def __init__(self, place: Place, at: int) -> None:
