@@ -17,9 +17,10 @@ from uuid import UUID
 import streamlit as st
 
 from coach_core.errors import DocumentNotFound, InputError
+from coach_core.knowledge import loaders
 from coach_core.types import Actor, Collection, Persona, Unanswered, UnansweredStatus
 from coach_core.ui import marks, shared, widgets
-from pages import _dialog, _undo, _uploads
+from pages import _dialog, _undo
 
 if TYPE_CHECKING:
     from coach_core.coach import Coach
@@ -215,7 +216,7 @@ def _answer(coach: Coach, actor: Actor, question: Unanswered) -> None:
     )
     files: list[tuple[str, bytes]] = []
     if how == FILE:
-        given = st.file_uploader(_uploads.KINDS, accept_multiple_files=True, key="answer_files")
+        given = st.file_uploader(loaders.said(), accept_multiple_files=True, key="answer_files")
         files = [(f.name, f.getvalue()) for f in given or ()]
     else:
         title = st.text_input("Title", question.text.rstrip(" ?？؟"), 120, key="answer_title")

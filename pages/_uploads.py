@@ -33,7 +33,6 @@ SAYS = {
     "chunking": "cutting into passages",
     "embedding": "embedding",
 }
-KINDS = loaders.SAID
 FEW = 5  # files that have a line each
 LONG = 20  # pages or passages of a file that has a bar of its own among many
 PAGE = 10  # lines of those that wait or are in, and of those that failed
@@ -52,8 +51,8 @@ def drop(label: str, key: str, into: Callable[[], UUID], replace: UUID | None = 
         key=f"{key}_{count}",
         on_change=_send,
         args=(key, into, replace),
-        help=f"{KINDS}, at most {widgets.size(most)} each; hundreds at once are fine. Words in a file are found as "
-        "soon as it is read; its meaning follows.",
+        help=f"{loaders.said()}, at most {widgets.size(most)} each; hundreds at once are fine. Words in a file are "
+        "found as soon as it is read; its meaning follows.",
     )
 
 
@@ -72,6 +71,8 @@ def _send(key: str, into: Callable[[], UUID], replace: UUID | None) -> None:
     for file in files:
         try:
             coach.upload(actor, collection, file.name, file.getvalue(), replace)
+            if over := coach.passed_over(actor, file.name, file.getvalue()):
+                shared.tell_later(over)
         except CoachError as error:  # the others still go in
             refused.append(f"{file.name}: {error.sentence}")
     for sentence in refused[:FEW]:

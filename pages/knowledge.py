@@ -14,6 +14,7 @@ from uuid import UUID
 import streamlit as st
 
 from coach_core.access import allowed, require
+from coach_core.knowledge import loaders
 from coach_core.types import Actor, Collection
 from coach_core.ui import shared, widgets
 from pages import (
@@ -120,7 +121,7 @@ def _collection(coach: Coach, actor: Actor, collection: Collection, writes: bool
             if writes:
                 into = partial(_id_of, collection)
                 most = widgets.size(coach.largest_upload())
-                _uploads.drop(f"Add documents ({_uploads.KINDS}; at most {most} each)", f"add_{collection.id}", into)
+                _uploads.drop(f"Add documents ({loaders.said()}; at most {most} each)", f"add_{collection.id}", into)
             look = LOOK if _uploads.busy(coach, actor, collection.id) else None
             st.fragment(_documents, run_every=look, key="documents")(collection, writes)
     if attempt.open:

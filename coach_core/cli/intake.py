@@ -81,6 +81,8 @@ def take_in(coach: Coach, actor: Actor, target: Collection, files: Sequence[tupl
                     _, duplicate = future.result()
                     taken.there += duplicate
                     taken.added += not duplicate
+                    if over := coach.passed_over(actor, name, files[waiting[future]][1]):
+                        shell.say(over)
                 except (FileError, InputError) as error:
                     taken.failed.append(name)
                     shell.say(f"{name}: {error.sentence}")

@@ -138,6 +138,22 @@ class Library(Base):
             collection_id, name, data, user_id=actor.user_id, by=actor.name, replaces=replace, refused=refused
         )
 
+    def passed_over(self, actor: Actor, name: str, data: bytes | Path) -> str:
+        """What in an archive is left out, in a sentence; "" where nothing is, and of what is no archive."""
+        access.require(actor, "knowledge.write")
+        try:
+            data = data if isinstance(data, bytes) else data.read_bytes() if loaders.kind_of(name) == "zip" else b""
+            over = zips.passed_over(data) if loaders.kind_of(name) == "zip" else []
+        except (FileError, OSError):  # told where the file is read
+            return ""
+        if not over:
+            return ""
+        files, kinds = ("1 file", "This kind") if len(over) == 1 else (f"{len(over):,} files", "These kinds")
+        more = f" and {len(over) - _TOLD} more" if len(over) > _TOLD else ""
+        were = "was" if len(over) == 1 else "were"
+        told = f"{', '.join(over[:_TOLD])}{more}"
+        return f"{loaders.safe_name(name)}: {files} in it {were} left out: {told}. {kinds} cannot be read."
+
     def largest_upload(self) -> int:
         """How many bytes a file may have."""
         return self.settings.upload_mb * 1_000_000

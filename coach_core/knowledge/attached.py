@@ -39,7 +39,7 @@ class Attached:
         if image := _image_type(data):
             return image
         if not loaders.readable(name):
-            raise UnsupportedFile(f"This kind of file cannot be read. Use {loaders.SAID} or an image.")
+            raise UnsupportedFile(f"This kind of file cannot be read. Use {', '.join(loaders.SAID)}, ZIP or an image.")
         return self._extract(data, name).loaded.media_type
 
     def find(self, question: str, parts: Sequence[Part]) -> list[Passage]:

@@ -203,6 +203,18 @@ def test_all_that_failed_is_tried_again_and_an_archive_is_as_many_files(
     assert [s.name for _, s in coach.uploads(me, mine.id, ("failed",), limit=5)] == ["course.zip/void.md"]
 
 
+def test_what_an_archive_holds_that_cannot_be_read_is_named(coach: Coach, me: Actor, tmp_path: Path) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name in ("week.md", "odd.exe", "deep/inner.zip", ".hidden", "__MACOSX/week.md"):
+            archive.writestr(name, "words")
+    sentence = "course.zip: 2 files in it were left out: odd.exe, deep/inner.zip. These kinds cannot be read."
+    assert coach.passed_over(me, "course.zip", packed.getvalue()) == sentence
+    (tmp_path / "course.zip").write_bytes(packed.getvalue())
+    assert coach.passed_over(me, "course.zip", tmp_path / "course.zip") == sentence
+    assert coach.passed_over(me, "week.md", b"words") == coach.passed_over(me, "broken.zip", b"PK") == ""
+
+
 def test_who_may_not_write_does_not_steer(coach: Coach, me: Actor) -> None:
     reader = coach.actor_for(coach.add_profile(me, "Reader", "coach").id)
     assert coach.upload_counts(reader).total == 0 and coach.uploads(reader) == []

@@ -26,7 +26,9 @@ from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 
 from coach_core import errors
-from coach_core.knowledge.loaders import Block, load, safe_name
+from coach_core.errors import UnsupportedFile
+from coach_core.knowledge import loaders
+from coach_core.knowledge.loaders import Block, image, load, safe_name
 from coach_core.knowledge.loaders import zip as zips
 
 
@@ -462,3 +464,14 @@ def test_a_scanned_page_is_read_where_it_stands(tesseract: Path) -> None:
     canvas.save()
     said = [(b.page, b.text) for b in load(out.getvalue(), "x.pdf").blocks]
     assert said == [(1, "Typed words."), (2, "Languages eng+deu walk"), (2, "daily")]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_pictures_are_named_among_the_kinds_where_they_can_be_read(
+    monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    monkeypatch.setattr(image, "available", lambda: there)
+    assert ("PNG" in loaders.said()) == there and loaders.said().endswith("ZIP")
+    with pytest.raises(UnsupportedFile, match="or a ZIP of these") as refused:
+        loaders.load(b"MZ", "odd.exe")
+    assert ("PNG" in refused.value.sentence) == there

@@ -397,6 +397,10 @@ class FakeCoach(FakeLibrary, FakeClients):
             document_id
         ]
 
+    def passed_over(self, actor: Actor, name: str, data: Any) -> str:
+        require(actor, "knowledge.write")
+        return f"{name}: 1 file in it was left out: odd.exe." if name.endswith(".zip") else ""
+
     def upload(self, actor: Actor, collection_id: UUID, name: str, data: Any, replace: UUID | None = None) -> UUID:
         require(actor, "knowledge.write")
         if collection_id not in self.groups:

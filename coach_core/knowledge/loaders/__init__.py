@@ -80,8 +80,8 @@ KINDS: dict[str, tuple[str, str]] = {
     "cnxml": ("xml", "application/xml"),
     "xml": ("xml", "application/xml"),
 }
-#: as a person reads it, where files are chosen or refused
-SAID = "PDF, DOCX, PPTX, XLSX, EPUB, Markdown, text, HTML, CSV, JSON, EML, ZIP"
+SAID = ("PDF", "DOCX", "PPTX", "XLSX", "EPUB", "Markdown", "text", "HTML", "CSV", "JSON", "EML")
+_PICTURES = "pictures of text (PNG, JPEG, TIFF, WEBP)"
 SEPARATOR = " > "
 _PACKED = frozenset({"docx", "pptx", "xlsx", "epub"})
 _SEEN_AS = {
@@ -129,6 +129,15 @@ def readable(name: str) -> bool:
     return bool(kind)
 
 
+def said() -> str:
+    """The kinds that can be read here, as a person reads it, where files are chosen."""
+    return ", ".join((*_said(), "ZIP"))
+
+
+def _said() -> tuple[str, ...]:
+    return (*SAID, _PICTURES) if readable("picture.png") else SAID
+
+
 def safe_name(name: str) -> str:
     """A file's name as it may be shown and kept: no control characters, no way out of its folder."""
     tidy = clean_text("".join(c for c in name.replace("\\", "/") if c.isprintable()))
@@ -169,7 +178,7 @@ def check(data: bytes, name: str) -> tuple[str, str]:
     ending = _ending(name)
     seen = sniff(data)
     if ending not in KINDS:
-        raise UnsupportedFile()
+        raise UnsupportedFile(f"This kind of file cannot be read yet. Use {', '.join(_said())} or a ZIP of these.")
     kind, media_type = KINDS[ending]
     if kind in _PACKED and seen == "ole" and _encrypted_package(data):
         raise EncryptedFile()

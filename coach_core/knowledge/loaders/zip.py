@@ -56,6 +56,12 @@ def count(data: bytes) -> int:
         return len(_documents(opened))
 
 
+def passed_over(data: bytes) -> list[str]:
+    """The names of members that a person packed and that `members` leaves out. Raises FileError."""
+    with archive.opened(data) as opened:
+        return [safe_name(e.filename) for e in opened.infolist() if not (e.is_dir() or _hidden(e) or _document(e))]
+
+
 def _documents(opened: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     entries = [e for e in opened.infolist() if _document(e)]
     if not entries and any(e.filename.lower().endswith(".zip") for e in opened.infolist()):
@@ -66,6 +72,10 @@ def _documents(opened: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
 
 
 def _document(entry: zipfile.ZipInfo) -> bool:
+    kind = readable(entry.filename) and not entry.filename.lower().endswith("zip")
+    return kind and not entry.is_dir() and not _hidden(entry)
+
+
+def _hidden(entry: zipfile.ZipInfo) -> bool:
     parts = PurePosixPath(entry.filename.replace("\\", "/")).parts
-    hidden = any((p.startswith(".") and p not in (".", "..")) or p == "__MACOSX" for p in parts)
-    return not entry.is_dir() and not hidden and readable(entry.filename) and not entry.filename.lower().endswith("zip")
+    return any((p.startswith(".") and p not in (".", "..")) or p == "__MACOSX" for p in parts)
