@@ -179,7 +179,7 @@ def _quotation(number: int, own: Sequence[Unit], span: range) -> str:
     lines: list[str] = []
     for place in span:
         unit = own[place]
-        text = _escape(unit.text)
+        text = _escape(unit.written)
         joins = bool(lines) and unit.block == own[place - 1].block
         if joins:
             lines[-1] += f" {text}"
@@ -196,7 +196,7 @@ def _quotation(number: int, own: Sequence[Unit], span: range) -> str:
 
 def _escape(text: str) -> str:
     """`text` so that Markdown shows it as it is."""
-    return re.sub(r"([\\`*_#<>|~$]|\[(?=\d))", r"\\\1", text)
+    return re.sub(r"([\\`*_#<>|~$\[]|&(?=#?\w+;))", r"\\\1", text)
 
 
 def _go_on(text: str, so_far: str) -> str:

@@ -7,8 +7,9 @@ it twice; bullets and lone numbers are no sentences. Offsets are not kept.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 #: English; Spanish, Portuguese, French, Italian; German
@@ -27,6 +28,8 @@ _END = re.compile(
 _BLOCKS = re.compile(r"\n\s*\n|\n(?=\s*(?:[-*•‣◦·–]|\d{1,2}[.)]|#{1,6})\s)|(?<=[:;.!?。！？])[ \t]*\n")
 _BULLET = re.compile(r"^\s*(?:[-*•‣◦·–]|\(?\d{1,2}[.)]|#{1,6})\s+")
 _MARKS = re.compile(r"\*\*|__|`|^>+\s*|\[\d+\](?=\W|$)")
+_NUMBERED = re.compile(r"^>+\s*|\[\d+\](?=\W|$)")
+_DRESS = re.compile(r"\*\*|__|`")
 _WIDE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _INITIAL = re.compile(r"(?:^|[\s(\"“'])[^\W\d_]$")
 _OPENER = re.compile(r"[\s\"“«'‘(\[¿¡]*")
@@ -39,6 +42,7 @@ class Unit:
     text: str
     kind: Literal["sentence", "item", "question", "heading"]
     block: int
+    written: str = ""  # the same with the signs of stress and code that stand in it
 
 
 def split(text: str) -> list[str]:
@@ -53,16 +57,37 @@ def units(text: str, headings: Collection[str] = ()) -> list[Unit]:
     blocks = [b for b in _BLOCKS.split(text) if b.strip() and not b.lstrip().startswith("|")]  # tables: no sentences
     for number, block in enumerate(blocks):
         item = bool(_BULLET.match(block)) and not block.lstrip().startswith("#")
-        line = " ".join(_MARKS.sub("", _BULLET.sub("", block)).split())
+        dressed = " ".join(_NUMBERED.sub("", _BULLET.sub("", block)).split())
+        line = " ".join(_MARKS.sub("", dressed).split())
         last = number == len(blocks) - 1
         if block.lstrip().startswith("#") or line.casefold() in known or (not item and not last and _short(line)):
-            found.append(Unit(line, "heading", number))
+            found.append(Unit(line, "heading", number, dressed))
             continue
-        for piece in _cut(line):
+        pieces = _cut(line)
+        for piece, written in zip(pieces, _dressed(pieces, dressed), strict=True):
             if item or _is_sentence(piece):
                 asks = piece.rstrip('"”’»)').endswith(("?", "？", "؟"))
-                found.append(Unit(piece, "question" if asks else "item" if item else "sentence", number))
+                found.append(Unit(piece, "question" if asks else "item" if item else "sentence", number, written))
     return found
+
+
+def _dressed(pieces: Sequence[str], line: str) -> Iterator[str]:
+    """Each piece as it stands in `line`, which has signs of stress between its letters."""
+    at = 0
+    for piece in pieces:
+        start, letters = at, iter(piece.replace(" ", ""))
+        wanted = next(letters, "")
+        while wanted and at < len(line):
+            sign = _DRESS.match(line, at)
+            if sign:
+                at = sign.end()
+                continue
+            if line[at] == wanted:
+                wanted = next(letters, "")
+            at += 1
+        while sign := _DRESS.match(line, at):  # those that close
+            at = sign.end()
+        yield line[start:at].strip()
 
 
 def _short(line: str) -> bool:
@@ -77,7 +102,7 @@ def ends(text: str) -> list[int]:
 
 def _cut(line: str) -> list[str]:
     bounds = [0, *ends(line), len(line)]
-    pieces = (line[a:b].strip() for a, b in zip(bounds, bounds[1:], strict=False))
+    pieces = (line[a:b].strip() for a, b in pairwise(bounds))
     return [piece for piece in pieces if piece]
 
 

@@ -7,6 +7,7 @@ killed here leaves what had arrived in the thread.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from coach_core.types import Actor, Citation, Event, StoredFile, TurnRecord
 
 STOPPED = 130
+_ESCAPE = re.compile(r"\\([!-/:-@\[-`{-~])")
 _NOT_WHOLE = {
     "length": "The answer is not complete: it reached its greatest length; press Continue.",
     "content_filter": "The answer is not complete: the model's server broke it off here.",
@@ -182,11 +184,13 @@ class _Words:
         self._thread = str(turn.thread_id)
         self._citations: list[Citation] = []
         self._open_line = False
+        self._cut = False  # whether a backslash waits for the sign it is for
 
     def event(self, event: Event) -> None:
         if event.kind == "text":
-            shell.put(event.text, end="")
-            self._open_line = not event.text.endswith("\n")
+            text = self._unescaped(event.text)
+            shell.put(text, end="")
+            self._open_line = not text.endswith("\n")
         elif event.kind == "citation" and event.citation is not None:
             self._citations.append(event.citation)
         elif event.kind == "retract":
@@ -202,6 +206,14 @@ class _Words:
             self._beside(f"using {event.name} ...")
         elif event.terminal:
             self._end(event)
+
+    def _unescaped(self, text: str) -> str:
+        """The next piece for a terminal: what is escaped in a quote, to be shown letter by letter, is not there."""
+        if self._turn.backend != "extractive":
+            return text
+        text = "\\" * self._cut + text
+        self._cut = len(text) - len(text.rstrip("\\")) & 1 == 1
+        return _ESCAPE.sub(r"\1", text[:-1] if self._cut else text)
 
     def _doubts(self) -> None:
         """Which sentences may go beyond what they cite."""

@@ -18,6 +18,7 @@ _CODE = re.compile(r"`[^`\n]+`")
 _NEW_BLOCK = re.compile(r"\s*(?:[-*+•‣◦–]\s|\d{1,2}[.)]\s|#{1,6}\s|\||>)")
 _DRESS = re.compile(r"\*\*|__|(?<!\w)[*_]|[*_](?!\w)|^\s*(?:[-*+•‣◦–]|\d{1,2}[.)]|#{1,6}|>)\s+|~~|\|")
 _LINK = re.compile(r"\[([^\]\n]*)\]\([^)\n]*\)")
+_ESCAPE = re.compile(r"\\(?=[!-/:-@\[-`{-~])")
 _WORD = re.compile(r"[^\W\d_]{2,}|[\u3040-\u30ff\u3400-\u9fff]")
 _BETWEEN = re.compile(r"[ \t,;]*")
 _LEAST = 3  # words of a part of a sentence that says something by itself
@@ -125,7 +126,7 @@ def _blocks(text: str) -> Iterator[tuple[int, int]]:
 
 def said(text: str) -> str:
     """The words alone: without marks, list signs, stress and links' addresses."""
-    bare = " ".join(_DRESS.sub(" ", _LINK.sub(r"\1", _MARK.sub(" ", text))).split())
+    bare = " ".join(_DRESS.sub(" ", _LINK.sub(r"\1", _ESCAPE.sub("", _MARK.sub(" ", text)))).split())
     return re.sub(r"\s+(?=[.,;:!?…。，！？])", "", bare).lstrip(",;. ")
 
 

@@ -15,6 +15,8 @@ Cite = Callable[[int, int], str]
 DOUBT = "The passage may not say this: open it to see why"
 _NOWHERE = -1_000_000_000  # within a link's words, where no mark is counted
 JOINER = "\u2060"  # invisible; parts "](" where escaping would be seen
+#: Streamlit swaps these for pictures after escapes are gone; a time of day is none.
+_SHORTCODE = re.compile(r":(?!\d\d?:)(?=[\w+/-]+:)")
 _FENCE = re.compile(r" {0,3}(?:(`{3,})[^`\n]*|(~{3,})[^\n]*)$")
 _LIST = re.compile(r" {0,3}(?:[-*+]|\d{1,9}[.)])(?:\s|$)")
 _INLINE = re.compile(
@@ -64,6 +66,11 @@ def safe(text: str, cited: Collection[int] = (), anchor: str = "", doubted: Coll
     return "\n".join(out)
 
 
+def unswapped(text: str) -> str:
+    """`text` whose :names: Streamlit leaves as they are: an unseen joiner stands in them."""
+    return _SHORTCODE.sub(f":{JOINER}", text)
+
+
 def _closes(line: str, fence: str) -> bool:
     return re.fullmatch(rf" {{0,3}}{fence}{fence[0]}*[ \t\r]*", line) is not None
 
@@ -81,7 +88,7 @@ def _inline(line: str, cite: Cite, begin: int = _NOWHERE) -> str:
             return _link(whole, match["label"], match["url"], cite)
         if match["cite"]:
             return cite(int(match["number"]), begin + match.start())
-        return f"\\{whole}"
+        return f"\\{whole}{JOINER if match['colon'] and _SHORTCODE.match(line, match.start()) else ''}"
 
     return _INLINE.sub(one, line)
 

@@ -24,6 +24,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from coach_core import access
 from coach_core.errors import CoachError, ProfileNotFound
 from coach_core.types import Actor, User, now
+from coach_core.ui import markdown
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -166,7 +167,8 @@ def in_fragment() -> bool:
 
 def escape(text: str) -> str:
     """`text` as Markdown that shows it literally: for names, titles and sentences within labels."""
-    return "".join(f"\\{c}" if c in r"\`*_{}[]<>()#+-!|$~:" else c for c in text).replace("\n", " ")
+    apart = markdown.unswapped(text)
+    return "".join(f"\\{c}" if c in r"\`*_{}[]<>()#+-!|$~:" else c for c in apart).replace("\n", " ")
 
 
 # -- times, numbers, colours ---------------------------------------------------------------------------

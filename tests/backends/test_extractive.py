@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 import re
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from markdown_it import MarkdownIt
 
 from coach_core.backends import Endpoint, build
 from coach_core.backends.phrases import _PHRASES, connect, phrases
@@ -191,6 +193,15 @@ def test_a_heading_or_a_question_is_not_quoted_but_what_stands_below_it() -> Non
 def test_a_list_is_quoted_as_a_list_with_what_announces_it() -> None:
     text = answer("What are the signs of a poor choice?", LABEL)
     assert "> Watch out for these:\n>\n> - Much sugar\n> - Much salt\n> - Few fibres [1]" in text
+
+
+def test_a_quote_is_word_for_word_with_the_signs_that_stand_in_the_document() -> None:
+    said = "To sleep better keep **steady** [hours](http://a.example) and `no` :material/home: for $x$ &amp; __you__."
+    text = answer("How can I sleep better?", passage(f"{said} **Then go on.** The rest is told by others."))
+    shown = MarkdownIt("commonmark").render(text)
+    assert html.unescape(re.sub("<[^>]+>", "", shown)).count(said) == 1
+    assert "<strong>" not in shown and "<a " not in shown and "<code>no" not in shown
+    assert "\\*\\*Then go on.\\*\\*" in text
 
 
 def test_what_only_comes_near_is_said_to() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from coach_core.ui.markdown import blocks, finished, safe, web_host
+from coach_core.ui import shared
+from coach_core.ui.markdown import JOINER, blocks, finished, safe, web_host
 
 PARSER = MarkdownIt("commonmark", {"html": True}).enable("table")
 PIECES = [
@@ -58,6 +60,13 @@ def test_a_link_shows_where_it_leads() -> None:
 def test_pictures_become_words_and_money_no_formula() -> None:
     assert safe("![a cat](http://e.example/c.png)") == "(picture: a cat)"
     assert safe("$5 or $10") == "\\$5 or \\$10"
+
+
+def test_names_of_icons_stay_names_and_times_stay_as_they_are() -> None:
+    for shown in (safe("go :material/home: :smile: :+1: at 10:30:45 now"), shared.escape("go :material/home: :smile:")):
+        assert not re.search(r":(material/home|smile|[+]1):", shown.replace("\\", ""))
+        assert shown.replace("\\", "").replace(JOINER, "").startswith("go :material/home: :smile:")
+    assert JOINER not in safe("at 10:30:45 now") + shared.escape("at 10:30:45: now")
 
 
 def test_code_stays_code() -> None:
