@@ -79,7 +79,13 @@ def said(state: EmbeddingProgress, done: int, total: int) -> tuple[float | None,
     trouble = f". {state.trouble}" if state.trouble else ""
     if state.serving:
         so_far = f"The new model has read {state.done:,} of {state.total:,} passages{left}"
-        return state.done / max(state.total, 1), f"{so_far}; the old one finds them until then{trouble}"
+        finds = "words alone find" if state.alone else "another finds" if state.instead else "the old one finds"
+        return state.done / max(state.total, 1), f"{so_far}; {finds} them until then{trouble}"
+    if state.instead and total:
+        found = "Until it answers, the model before finds passages by meaning"
+        return None, f":material/cloud_off: {state.trouble} {found}"
+    if state.alone and total:
+        return None, f":material/cloud_off: Passages are found by words alone for now. {state.trouble}"
     if done < total:
         return done / total, f"Found by words already; by meaning {done:,} of {total:,} passages{left}{trouble}"
     if total:

@@ -245,6 +245,14 @@ def test_a_reader_that_leaves_is_no_traceback(used: Path) -> None:
 # -- ingest and search -------------------------------------------------------------------------------
 
 
+def test_a_quote_reads_in_the_terminal_as_in_the_document(run: Run, tmp_path: Path) -> None:
+    said = "To train a peregrine falcon keep **steady** [hours](http://a.example) at home_now, :material/home: and $x$."
+    (tmp_path / "hours.md").write_text(f"# Falcons\n\n{said}\n")
+    assert run("ingest", str(tmp_path / "hours.md"), "-c", "General", "--words-only").code == 0
+    ran = run("ask", "How do I train a peregrine falcon?")
+    assert said in ran.out and "\\" not in ran.out
+
+
 @pytest.fixture
 def papers(tmp_path: Path) -> Path:
     folder = tmp_path / "papers"
@@ -319,6 +327,13 @@ def test_meaning_finds_what_no_word_does(
     found = json.loads(run("search", "a very fast bird of prey", "-c", "Mixed", "--json").out)
     assert found[0]["document"] == "falcons.md" and found[0]["rank_meaning"] == 1
     assert run("ask", "--persona", "general", "How do I plan my time?").code == 0
+
+
+def test_a_search_by_words_alone_says_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COACH_EMBEDDER", "http://127.0.0.1:9/v1#small")
+    ran = run("search", "How do I plan my time?", "--json")
+    assert ran.code == 0 and json.loads(ran.out)
+    assert "(by words alone: The embedding endpoint at 127.0.0.1:9 cannot be reached.)" in ran.err
 
 
 # -- threads -----------------------------------------------------------------------------------------

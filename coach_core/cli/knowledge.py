@@ -114,6 +114,7 @@ def search(
         )
         passages = coach.search(actor, wanted, collections=chosen or None, fits=fits, k=k)
         why = coach.why(actor, wanted, passages)
+        state = coach.embedding_state(actor)
         glossed = coach.glossed(actor, wanted, passages)
         away = bool(passages) and coach.verdict(actor, wanted, passages) == "nothing"
         names = {d.id: d.name for c in {p.collection_id for p in passages} for d in coach.documents(actor, c)}
@@ -122,6 +123,10 @@ def search(
         shell.say("No passage answers this; these are the nearest.")
     if glossed:
         shell.say(f"The question's words in English: {', '.join(glossed)}")
+    if state.instead:
+        shell.say(f"(by words, and by {state.instead} in place of the model chosen: {state.trouble})")
+    elif state.alone:
+        shell.say(f"(by words alone: {state.trouble})")
     if as_json:
         shell.put_json(
             [

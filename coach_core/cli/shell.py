@@ -94,7 +94,7 @@ def wait_for_search(coach: Coach, actor: Actor) -> None:
     if not coach.warm(60.0) or not access.allowed(actor.role, "knowledge.write"):
         return
     done, total = coach.embedding_progress(actor)
-    if 0 < total - done <= FEW:
+    if 0 < total - done <= FEW and not coach.embedding_state(actor).trouble:
         say(f"(making {total - done} passages findable by meaning, once)")
         coach.embed_now(actor)
 

@@ -31,6 +31,17 @@ class Choice:
         """What stands beside the first model's vectors; "" until it is open."""
         return self.first.opened.name if self.first.opened else ""
 
+    @property
+    def why(self) -> str:
+        """Why the first model does not answer; "" when it does, or nobody knows yet."""
+        opened = self.first.opened
+        return self.first.trouble if opened is None else str(getattr(opened, "trouble", ""))
+
+    def listen(self, older: float = 0.0) -> None:
+        """Let one behind an address say whether it answers, unless it was heard of in the last `older` seconds."""
+        if isinstance(opened := self.first.opened, RemoteEmbedder):
+            opened.listen(older)
+
     def names(self) -> tuple[str, ...]:
         return tuple(lazy.opened.name for lazy, _ in self.parts if lazy.opened)
 

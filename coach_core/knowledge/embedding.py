@@ -2,7 +2,8 @@
 
 Invariant: what is asked here never fails because there is no model (yet): nothing is found by meaning then. When
 another model is chosen, the one before it finds passages until the new one has read all that it had read; the row of
-store/serving says so to all processes. One process embeds at a time, and what it did is stored batch by batch.
+store/serving says so to all processes. While a model that serves does not answer, one that was left and is here stands
+in, and who asks is told. One process embeds at a time, and what it did is stored batch by batch.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from filelock import FileLock, Timeout
 from coach_core.errors import BadSetting, CoachError
 from coach_core.knowledge import chunk, handover
 from coach_core.knowledge.choice import Choice, Factory
+from coach_core.knowledge.standin import StandIn
 from coach_core.search import e5, english, finder, hubs, meaning, words
 from coach_core.search import gloss as glosses
 from coach_core.search.gloss import Gloss
@@ -37,6 +40,7 @@ _EMBED_AT_ONCE = 64
 _OPENING = 30.0  # seconds that embedding waits for the model before
 _LOOK_EVERY = 20  # batches, whether the new model may serve already
 _REMEMBERED = 2000
+_HEARD = 20.0  # seconds for which it holds that a model behind an address answers, or does not
 _GLOSSED = 2.0  # what a model that reads the gloss counts beside one that reads the question, where all words are known
 #: passages of documents that are read first, and of those that wait for them: a table of 200,000 rows holds up nobody
 _SIZES = ((0, 2000), (2000, 2**31 - 1))
@@ -70,6 +74,7 @@ class Embedding:
         self._gate = threading.RLock()
         self._chosen = self._choice(_plain(self._choose()))
         self._before: Choice | None = None  # what serves until the chosen one may
+        self._stand_in = StandIn(db, self._choice)
         self._looked = False
         self._done: tuple[Any, ...] = ()  # for what there was nothing left to do
         self._rate = 0.0  # passages a second, lately
@@ -80,20 +85,23 @@ class Embedding:
 
     @property
     def sides(self) -> dict[str, finder.Side]:
-        return {**(self._before.sides if self._before else {}), **self._chosen.sides}
+        others = [c.sides for c in (self._stand_in.choice, self._before) if c is not None]
+        return {name: side for sides in (*others, self._chosen.sides) for name, side in sides.items()}
 
     def warm(self, wait: float = 0.0) -> bool:
         """Begin to open the models; whether the first that may answer is there within `wait` seconds."""
         self._look()
         before = self._before
         there = before.warm(wait) if before is not None else False
-        return self._chosen.warm(0.0 if there else wait) or there
+        there = self._chosen.warm(0.0 if there else wait) or there
+        return there or (bool(self._answering().why) and self._stand_in.called(wait) is not None)
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
         for choice in (self._chosen, self._before):
             if choice is not None:
                 choice.close()
+        self._stand_in.close()
 
     # which models
 
@@ -165,6 +173,16 @@ class Embedding:
             return self._chosen
         return before
 
+    def _in_turn(self, wait: float) -> Iterator[Choice]:
+        """Whom to ask, each when those before it did not answer."""
+        first = self._answering()
+        yield first
+        if first is not self._chosen and self._chosen.first.opened and not self._chosen.why:
+            yield self._chosen
+        stand_in = self._stand_in.called(wait) if first.why else self._stand_in.choice
+        if stand_in is not None:
+            yield stand_in
+
     # asking
 
     def asked(self, text: str, wait: float = 0.0, gloss: Gloss | None = None) -> list[finder.Asked]:
@@ -173,8 +191,11 @@ class Embedding:
         A model that does not is asked by the question's `gloss`.
         """
         self._look()
+        return next((asked for c in self._in_turn(wait) if (asked := self._asked(c, text, wait, gloss))), [])
+
+    def _asked(self, choice: Choice, text: str, wait: float, gloss: Gloss | None) -> list[finder.Asked]:
         language = words.language_of(text)
-        sides = self._answering().open_sides([language, *([glosses.INTO] if gloss else [])], wait)
+        sides = choice.open_sides([language, *([glosses.INTO] if gloss else [])], wait)
         abroad = [side for side in sides if not side.speaks(language)]
         sides = [side for side in sides if side.speaks(language)]
         patience = max(wait, self._patience)
@@ -195,10 +216,16 @@ class Embedding:
     def score(self, question: str, texts: Sequence[str]) -> list[float]:
         """How near each of `texts` is to `question` (cosines); [] where there is no embedder."""
         self._look()
-        embedder = self._answering().first.ready(1.0)  # while it is being made, words alone must do
-        vector = _query(embedder, question) if embedder is not None else None
-        if embedder is None or vector is None:
-            return []
+        # while the first is being made, words alone must do
+        for embedder in (choice.first.ready(1.0) for choice in self._in_turn(1.0)):
+            if embedder is not None and (scores := self._scores(embedder, question, texts)) is not None:
+                return scores
+        return []
+
+    def _scores(self, embedder: meaning.Embedder, question: str, texts: Sequence[str]) -> list[float] | None:
+        vector = _query(embedder, question)
+        if vector is None:
+            return None
         with self._gate:
             known = {t: self._vectors[k] for t in texts if (k := f"{embedder.name}\0{t}") in self._vectors}
         missing = [t for t in dict.fromkeys(texts) if t not in known]
@@ -206,7 +233,7 @@ class Embedding:
             known |= dict(zip(missing, embedder.passages(missing), strict=True)) if missing else {}
         except CoachError as error:
             log.warning("sentences could not be embedded: %s", error.sentence)
-            return []
+            return None
         with self._gate:
             self._vectors |= {f"{embedder.name}\0{t}": known[t] for t in missing}
             self._vectors = dict(list(self._vectors.items())[-_REMEMBERED:])
@@ -241,7 +268,17 @@ class Embedding:
         if not trouble and before is not None and not changing:
             trouble = f"The model before cannot be opened: {before.first.trouble}"
         seconds = (total - done) / self._rate if self._rate and done < total else None
-        return EmbeddingProgress(done, total, name, before.name if before and changing else "", seconds, trouble)
+        serving_ = before.name if before and changing else ""
+        self._pool.submit(self._answering().listen, _HEARD)  # the next look knows
+        why, instead = self._standing_in()
+        state = EmbeddingProgress(done, total, name, serving_, seconds, trouble or why, instead)
+        return replace(state, alone=bool(why) and not instead)
+
+    def _standing_in(self, wait: float = 0.0) -> tuple[str, str]:
+        """(why the model that should answer does not, the one that does so instead); "" each."""
+        turn = self._in_turn(wait)
+        why = next(turn).why
+        return why, next((c.name for c in turn if c.name), "") if why else ""
 
     def _counts(self, name: str) -> tuple[int, int]:
         """(passages with a vector of `name`, all passages); counted anew only when something has changed."""
@@ -260,7 +297,14 @@ class Embedding:
             mend = "Search goes by words alone until then. Run `make setup`, or set COACH_EMBEDDER."
             if self._before is not None and self._answering() is self._before:
                 mend = f"{self._before.name or 'The model before'} finds passages until then."
+            elif instead := self._standing_in(_OPENING)[1]:
+                mend = f"{instead} finds passages until then."
             return Check("embeddings", "warn", error.sentence, mend)
+        self._answering().listen()
+        why, instead = self._standing_in(_OPENING)
+        if why:
+            mend = f"{instead} finds passages until it answers." if instead else "Words alone find until then."
+            return Check("embeddings", "warn", why, mend)
         state = self.progress()
         rate = self._rate or meaning.speed(embedder)
         names = [f"{lazy.opened.name} for {', '.join(ls)}" for lazy, ls in self._chosen.parts[1:] if lazy.opened]
@@ -312,7 +356,8 @@ class Embedding:
             if stop.is_set() or self._chosen is not choice:
                 return
             self._settle(choice)
-            handover.clear(self._db, choice, stop)
+            if not choice.why:  # else what was left may have to stand in
+                handover.clear(self._db, choice, stop)
         with self._db.read() as connection:
             self._done = (self._standing(), collections.total_generation(connection))
 

@@ -11,8 +11,9 @@ import threading
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from coach_core.errors import BadSetting
 from coach_core.knowledge.choice import Choice
-from coach_core.search import english
+from coach_core.search import e5, english, meaning
 from coach_core.store import Database, serving
 from coach_core.store.serving import Serving
 from coach_core.types import now
@@ -39,7 +40,8 @@ def settle(db: Database, choice: Choice) -> bool:
                 return False
     moment = now().isoformat()
     left = {m: state.left.get(m, moment) for m in (*state.left, *state.models) if m not in names}
-    serving.put(db, Serving(choice.spec, names, left))
+    specs = {m: s for m, s in (*state.specs.items(), *((m, state.spec) for m in state.models)) if m in left}
+    serving.put(db, Serving(choice.spec, names, left, specs))
     if state.models[0] != names[0]:
         log.info("%s finds passages now; the vectors of %s are kept for a while", names[0], state.models[0])
     return True
@@ -63,7 +65,26 @@ def clear(db: Database, choice: Choice, stop: threading.Event) -> None:
         if not stop.is_set():
             del left[model]
     if left != dict(state.left):
-        serving.put(db, replace(state, left=left))
+        serving.put(db, replace(state, left=left, specs={m: s for m, s in state.specs.items() if m in left}))
+
+
+def left_here(db: Database) -> tuple[str, frozenset[str]]:
+    """What opens the last model that was left and needs no request, and the names of all that were; "" for none."""
+    state = serving.get(db)
+    left = state.left if state is not None else {}
+    for name in sorted(left, key=left.__getitem__, reverse=True):
+        spec = state.specs.get(name, "") if state is not None else ""
+        spec = spec or ("bundled" if name == e5.NAME else "")
+        if spec and not _far(spec):
+            return spec, frozenset(left)
+    return "", frozenset()
+
+
+def _far(spec: str) -> bool:
+    try:
+        return meaning.kind_of(spec) in ("address", "endpoint")
+    except BadSetting:  # a folder that is gone: opening it says so
+        return False
 
 
 def kept(db: Database) -> str:

@@ -190,6 +190,8 @@ class RemoteEmbedder:
         self._known: OrderedDict[str, F32] = OrderedDict()
         self._gate = threading.Lock()
         self.breaker = Breaker()
+        self.trouble = ""  # why it did not answer last
+        self._heard = 0.0
         self.dim = 0
         self._workers = ThreadPoolExecutor(4, thread_name_prefix="embed-remote")
         self.dim = self._ask(["size"], self._QUERY).shape[1]
@@ -214,12 +216,29 @@ class RemoteEmbedder:
             raise Refused(f"The {self._line.server.what} at {self._line.server.place} is left alone for a moment.", 1)
         try:
             vector = self._whole(self._before["query"] + calm, self._QUERY)
-        except BadSetting:
-            self.breaker.failed()
+        except BadSetting as error:
+            self._failed(error)
             raise
         self.breaker.worked()
         self._remember({calm: vector})
         return vector
+
+    def listen(self, older: float = 0.0) -> str:
+        """Ask whether it answers, unless it was heard of in the last `older` seconds; the trouble, "" for none."""
+        if time.monotonic() - self._heard >= older:
+            self._heard = time.monotonic()
+            try:
+                self._ask(["size"], self._QUERY)
+                self.breaker.worked()
+            except BadSetting as error:
+                self._failed(error)
+        return self.trouble
+
+    def _failed(self, error: BadSetting) -> None:
+        self.breaker.failed()
+        self._heard = time.monotonic()
+        if not self._closed.is_set():
+            self.trouble = error.sentence
 
     def remember(self, questions: Sequence[str]) -> None:
         """Ask for these questions in one request; `query` knows them then."""
@@ -259,6 +278,7 @@ class RemoteEmbedder:
                 if error.too_much or (error.late and len(texts) > 1):
                     return self._in_parts(texts)
                 if not left or not error.again:
+                    self.trouble = error.sentence
                     raise
                 rest = min(longest, error.after if error.after is not None else wait * (0.5 + random.random()))
                 if self._closed.wait(rest):
@@ -309,6 +329,7 @@ class RemoteEmbedder:
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         if not np.isfinite(vectors).all() or not (lengths > 0).all():
             raise Refused(f"{what} answers with vectors that are no numbers.", 1)
+        self.trouble, self._heard = "", time.monotonic()
         return (vectors / lengths).astype(np.float32)
 
 

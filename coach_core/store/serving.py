@@ -28,12 +28,13 @@ _CHUNKS = table_of(ChunkRow)
 class Serving:
     """`spec` opens the models that stand as `models` beside the vectors, the first for all languages.
 
-    `left` says since when a model is neither wanted nor serving.
+    `left` says since when a model is neither wanted nor serving, `specs` what opens it again.
     """
 
     spec: str
     models: tuple[str, ...]
     left: Mapping[str, str] = field(default_factory=dict)
+    specs: Mapping[str, str] = field(default_factory=dict)
 
 
 def get(db: Database) -> Serving | None:
@@ -41,7 +42,9 @@ def get(db: Database) -> Serving | None:
     value = settings_table.get(db, _NAME)
     try:
         data: dict[str, Any] = json.loads(value) if value else {}
-        return Serving(data["spec"], tuple(data["models"]), dict(data["left"])) if data else None
+        if not data:
+            return None
+        return Serving(data["spec"], tuple(data["models"]), dict(data["left"]), dict(data.get("specs") or {}))
     except (ValueError, KeyError, TypeError):
         return None  # a hand has been there: what is wanted serves
 

@@ -34,6 +34,20 @@ from pages._search_models import about, said
             "Found by words already; by meaning 0 of 9 passages. It cannot be reached.",
         ),
         (
+            EmbeddingProgress(9, 9, "far", trouble="It cannot be reached.", alone=True),
+            5,
+            5,
+            None,
+            ":material/cloud_off: Passages are found by words alone for now. It cannot be reached.",
+        ),
+        (
+            EmbeddingProgress(9, 9, "far", trouble="It cannot be reached.", instead="e5"),
+            5,
+            5,
+            None,
+            ":material/cloud_off: It cannot be reached. Until it answers, the model before finds passages by meaning",
+        ),
+        (
             EmbeddingProgress(9, 9, "e5"),
             5,
             5,
