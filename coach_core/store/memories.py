@@ -152,7 +152,10 @@ def pending(db: Database, actor: Actor) -> dict[UUID | None, int]:
 
 
 def propose(db: Database, subject: Whose, said: Message, status: MemoryStatus, decide: Decide) -> list[Memory]:
-    """Keep what `decide` says is new; those that are new or have changed. Decided and written in one transaction."""
+    """Keep what `decide` says is new; those that are new or have changed. Decided and written in one transaction.
+
+    A message may be looked at twice, and after later ones: what it gave is not made new by that.
+    """
 
     def work(connection: Connection) -> list[Memory]:
         rows = connection.execute(sa.select(*_COLUMNS).where(of(subject)).order_by(MEMORIES.c.created_at))
@@ -163,6 +166,8 @@ def propose(db: Database, subject: Whose, said: Message, status: MemoryStatus, d
                 continue
             if change.join is not None:
                 _join(connection, there[change.join], said)
+                continue
+            if any(said.id in m.message_ids and m.text == clean_text(change.candidate.text) for m in there.values()):
                 continue
             old = there.get(change.supersede) if change.supersede else None
             made = _insert(connection, subject, said, change.candidate, status, old)

@@ -155,6 +155,17 @@ def test_changes_supersede_and_the_history_is_kept(coach: Coach, me: Actor, anna
     assert coach.memory(me, old["fact"].id).status == "approved"  # what it replaced holds again
 
 
+def test_a_message_that_is_looked_at_again_later_changes_nothing(
+    coach: Coach, me: Actor, anna: Client, thread: Thread
+) -> None:
+    coach.save_client(me, ClientDraft("Anna Meyer", memory_mode="automatic"), anna.id)
+    first = ask(coach, me, thread, "I live in Hamburg.")
+    coach.propose_memories(me, first.question_id)
+    propose(coach, me, thread, "I moved to Berlin last week.")
+    assert coach.propose_memories(me, first.question_id) == []
+    assert [m.text for m in kept(coach, me, anna, status="approved")] == ["I moved to Berlin last week."]
+
+
 def test_in_review_the_old_one_holds_until_the_new_one_is_approved(
     coach: Coach, me: Actor, anna: Client, thread: Thread
 ) -> None:
