@@ -247,9 +247,8 @@ def test_a_reader_that_leaves_is_no_traceback(used: Path) -> None:
 
 def test_a_quote_reads_in_the_terminal_as_in_the_document(run: Run, tmp_path: Path) -> None:
     said = "To train a peregrine falcon keep **steady** [hours](http://a.example) at home_now, :material/home: and $x$."
-    (tmp_path / "hours.md").write_text(f"# Falcons\n\n{said}\n")
-    assert run("ingest", str(tmp_path / "hours.md"), "-c", "General", "--words-only").code == 0
-    ran = run("ask", "How do I train a peregrine falcon?")
+    (tmp_path / "hours.txt").write_text(f"{said} It is the same for each of the other hawks.\n")
+    ran = run("ask", "--file", str(tmp_path / "hours.txt"), "How do I train a peregrine falcon to keep steady hours?")
     assert said in ran.out and "\\" not in ran.out
 
 
