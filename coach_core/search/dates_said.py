@@ -167,7 +167,8 @@ _DATE: Mapping[str, Sequence[str]] = {
 _MONTH_ALONE: Mapping[str, str] = {
     "en": r"(?:(?P<past>last |since )|(?P<next>next |by |until )|in |of |during |early |late |mid-?)"
     r"(?P<m>{m})\b(?:,? (?P<y>\d{{4}})\b|(?! \d))",
-    "es": r"(?:en|(?P<since>desde)|(?P<next>hasta|para|antes de)|de) (?P<m>{m})(?: (?:de|del) (?P<y>\d{{4}}))?(?P<past> pasado)?",
+    "es": r"(?:en|(?P<since>desde)|(?P<next>hasta|para|antes de)|de) (?P<m>{m})"
+    r"(?: (?:de|del) (?P<y>\d{{4}}))?(?P<past> pasado)?",
     "de": r"(?:im |ab |(?P<past>letzten |seit )|(?P<next>nächsten |bis (?:zum |ende )?))(?P<m>{m})(?: (?P<y>\d{{4}}))?",
     "ar": r"(?:في|(?P<past>منذ)|(?P<next>حتى)) (?:شهر )?(?P<m>{m})(?: (?P<y>\d{{4}}))?",
 }

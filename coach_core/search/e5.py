@@ -73,7 +73,8 @@ def _build(weights: Path, target: Path) -> None:
         w = Weights.read(weights)
         _write_model(w, work)
         _write_tokenizer(w, work / "tokenizer.json")
-        card: dict[str, Any] = {"name": NAME, "query": "query: ", "passage": "passage: ", "pooling": "mean", "max_tokens": 512}
+        card: dict[str, Any] = {"name": NAME, "query": "query: ", "passage": "passage: ", "pooling": "mean"}
+        card["max_tokens"] = 512
         card["layers"] = LAYERS
         (work / "embedder.json").write_text(json.dumps(card))
         if target.exists():
