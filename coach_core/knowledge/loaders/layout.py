@@ -187,7 +187,7 @@ def _tables_across(runs: Sequence[Run], gutter: float, tall: float) -> list[list
                 elif not (column.loose(rows[end]) and _continues(last, rows[end - 1], rows[end], tall)):
                     break
                 end += 1
-            if _tabular(rows[at:end]):
+            if sum(map(column.crossed, rows[at:end])) > 2 and _tabular(rows[at:end]):  # fewer stand so by chance
                 out.append([run for row in rows[at:end] for cell in row for run in cell])
         at = end
     return out
