@@ -163,7 +163,7 @@ class EmbeddingProgress:
     """How far the chosen model `model` has read: `done` of `total` passages, `seconds` left where that is known.
 
     `serving` is the model that finds passages until then, "" when there is none but the chosen one. `trouble` says
-    why a model cannot be opened or does not answer: `instead` of it another finds passages then, or words do so `alone`.
+    why a model cannot be opened or does not answer: another finds passages `instead`, or words do so `alone`.
     """
 
     done: int = 0
