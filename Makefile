@@ -55,7 +55,7 @@ smoke: $(SMOKE)/.run ## a question asked on Python 3.13, and the part of the sui
 	  trap 'rm -rf "$$COACH_HOME"' EXIT && \
 	  $(SMOKE)/bin/python -m coach_core ask "How much sleep do I need?" && \
 	  $(SMOKE)/bin/python -m coach_core doctor
-	@$(SMOKE)/bin/python -m pytest -q -n 2 -m "not slow and not postgres" tests/test_settings.py tests/test_imports.py tests/test_cli.py tests/store tests/search
+	@$(SMOKE)/bin/python -m pytest -q -n 2 -m "not slow and not postgres and not local_model" tests/test_settings.py tests/test_imports.py tests/test_cli.py tests/store tests/search
 
 peer: $(VENV)/.dev $(PEER)/.run ## the wires against a server that others wrote: llama-stack, on Python 3.12 in .venv-peer
 	@$(BIN)/python -m pytest -m peer --no-skips $(ARGS)
