@@ -91,6 +91,9 @@ _LOCAL = {
 }  # fmt: skip
 
 
+_ALONE = 0.65  # from this score on a backend that only quotes says nothing beside the help lines
+
+
 class Senses:
     """The vectors by which messages are judged, of the bundled models; {} until they are open. They are opened where
     search opens them too (`may_open`) or they have been made before."""
@@ -187,7 +190,8 @@ def _book(own: Path | None) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What care has to say of a turn: `event` to show first, `told` to the model, `late` gives what comes later."""
+    """What care has to say of a turn: `event` to show first, `told` to the model, `text` in place of quotations (""
+    where it is not sure enough for that), `late` gives what comes later."""
 
     event: Event | None = None
     told: str = ""
@@ -236,7 +240,9 @@ class Caring:
         found = self.card(locale)
         self._keep(actor, turn_id, judged.judge, judged.score, locale)
         lines = "; ".join(f"{line['name']} {line['number'] or line['url']}" for line in found.lines)
-        return Found(found.event(), _TOLD.format(lines=lines, emergency=found.emergency), found.as_text())
+        sure = judged.judge != "meaning" or judged.score >= _ALONE
+        told = _TOLD.format(lines=lines, emergency=found.emergency)
+        return Found(found.event(), told, found.as_text() if sure else "")
 
     def _keep(self, actor: Actor, turn_id: UUID, judge: str, score: float, locale: str) -> None:
         care_rows.record(self._db, turn_id, locale=locale, channel=actor.channel, judge=judge, score=score)

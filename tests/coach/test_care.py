@@ -64,6 +64,18 @@ def test_a_backend_that_quotes_answers_with_the_referral_alone(make_coach: Maker
     assert text_of(events).startswith(f"**{caring.referral('en').title}**") and ">" not in text_of(events)
 
 
+@pytest.mark.parametrize(("score", "quotes"), [(0.55, True), (0.9, False)])
+def test_where_the_judge_is_little_sure_the_quotations_stand_below_the_card(
+    make_coach: Maker, monkeypatch: pytest.MonkeyPatch, score: float, quotes: bool
+) -> None:
+    monkeypatch.setattr(care.Judge, "judge", lambda *_: care.Care("crisis", score, "meaning"))
+    coach = make_coach(backend="extractive")
+    me = coach.owner()
+    _, events = ask(coach, me, coach.persona(me, "general"), "How much sleep do I need?")
+    assert cards(events)
+    assert any(e.kind == "citation" for e in events) is quotes
+
+
 def test_a_referral_is_kept_without_a_word_of_what_was_said(coach: Coach, me: Actor, persona: Persona) -> None:
     turn, _ = ask(coach, me, persona, CRISIS["de"])
     assert set(coach.referrals(me, turn.thread_id)) == {turn.answer_id}
