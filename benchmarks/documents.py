@@ -20,7 +20,7 @@ from coach_core.errors import FileError
 from coach_core.knowledge.loaders import load
 from coach_core.knowledge.loaders.markdown import load as load_markdown
 
-DATA = Path("/work/shared/data/files/docling_docs/tests/data")
+DATA = Path(__file__).resolve().parents[2] / "shared/data/files/docling_docs/tests/data"
 _WORD = re.compile(r"\w+")
 _KINDS = ("docx", "html")
 
