@@ -27,6 +27,7 @@ from uuid import UUID
 
 import numkong
 
+from benchmarks import tables
 from coach_core.coach import Coach
 from coach_core.errors import CoachError
 from coach_core.knowledge import loaders
@@ -71,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with tempfile.TemporaryDirectory() as home:
             result = measure(asked, documents, Path(home), chosen.backend, details=chosen.details)
     if chosen.write:
-        _put_table(chosen.write, result)
+        tables.put(chosen.write, "answers", table(result))
     print(json.dumps(result, indent=2, ensure_ascii=False))
 
 
@@ -247,14 +248,6 @@ def machine() -> str:
         pass
     fast = [c for c in ("icelake", "alder", "sapphire", "turin") if numkong.get_capabilities().get(c)]
     return f"{name}, {os.cpu_count()} cores" + (f" ({', '.join(fast)} instructions)" if fast else "")
-
-
-def _put_table(path: Path, result: dict[str, Any]) -> None:
-    begin, end = "<!-- answers begin -->", "<!-- answers end -->"
-    text = path.read_text("utf-8") if path.exists() else f"# Answers\n\n{begin}\n{end}\n"
-    before, _, rest = text.partition(begin)
-    after = rest.partition(end)[2]
-    path.write_text(f"{before}{begin}\n{table(result)}\n{end}{after}", "utf-8")
 
 
 def table(result: dict[str, Any]) -> str:

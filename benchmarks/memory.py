@@ -35,6 +35,7 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from benchmarks import tables
 from benchmarks.answers import machine
 from benchmarks.cached import CACHE, Remembering
 from coach_core import tokens
@@ -130,7 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         samples = read(file)[: chosen.most or None]
         result["files"][file.stem] = measure(samples, models, facts=not chosen.no_facts, misses=chosen.misses)
     if chosen.write:
-        _put_table(chosen.write, result)
+        tables.put(chosen.write, "memory", table(result))
     print(json.dumps(result, indent=2, ensure_ascii=False))
 
 
@@ -366,13 +367,6 @@ def _meaning(sample: Sample, model: Any) -> Callable[[str], list[str]]:
 
 
 # -- telling ----------------------------------------------------------------------------------------------
-
-
-def _put_table(path: Path, result: Mapping[str, Any]) -> None:
-    begin, end = "<!-- memory begin -->", "<!-- memory end -->"
-    text = path.read_text("utf-8") if path.exists() else f"# Memory\n\n{begin}\n{end}\n"
-    before, _, rest = text.partition(begin)
-    path.write_text(f"{before}{begin}\n{table(result)}\n{end}{rest.partition(end)[2]}", "utf-8")
 
 
 def table(result: Mapping[str, Any]) -> str:

@@ -27,6 +27,7 @@ from statistics import fmean
 from typing import Any, get_args
 from uuid import UUID
 
+from benchmarks import tables
 from benchmarks.answers import machine
 from benchmarks.cached import CACHE, Remembering
 from coach_core.knowledge import Knowledge
@@ -74,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 knowledge._db.close()
     result["seconds"] = round(time.perf_counter() - started)
     if chosen.write:
-        _put_table(chosen.write, result)
+        tables.put(chosen.write, "retrieval", table(result))
     print(json.dumps(result, indent=2, ensure_ascii=False))
 
 
@@ -167,13 +168,6 @@ def _take_in(knowledge: Knowledge, judged: Judged) -> UUID:
 
 def _lines(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text("utf-8").splitlines() if line.strip()]
-
-
-def _put_table(path: Path, result: dict[str, Any]) -> None:
-    begin, end = "<!-- retrieval begin -->", "<!-- retrieval end -->"
-    text = path.read_text("utf-8") if path.exists() else f"# Retrieval\n\n{begin}\n{end}\n"
-    before, _, rest = text.partition(begin)
-    path.write_text(f"{before}{begin}\n{table(result)}\n{end}{rest.partition(end)[2]}", "utf-8")
 
 
 def table(result: Mapping[str, Any]) -> str:

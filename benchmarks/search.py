@@ -25,7 +25,7 @@ from uuid import UUID
 
 import numpy as np
 
-from benchmarks import chunks
+from benchmarks import chunks, tables
 from benchmarks.answers import machine
 from benchmarks.cached import CACHE
 from coach_core.knowledge import Knowledge
@@ -36,7 +36,6 @@ from coach_core.store import Database
 
 _ASKED = 100
 _RECALLED, _KEPT = 50, 10
-_BEGIN, _END = "<!-- search begin -->", "<!-- search end -->"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -55,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             result["sizes"][size] = measure(Path(folder), size, chosen.questions, peer=not chosen.no_peer)
         _say(json.dumps(result["sizes"][size]))
     if chosen.write:
-        _put_table(chosen.write, result)
+        tables.put(chosen.write, "search", table(result))
     print(json.dumps(result, indent=2))
 
 
@@ -278,12 +277,6 @@ def table(result: dict[str, Any]) -> str:
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     models = ", ".join(next(iter(sizes.values()))["models"])
     return "\n".join([*lines, "", f"Machine: {result['machine']}. Models: {models}."])
-
-
-def _put_table(path: Path, result: dict[str, Any]) -> None:
-    text = path.read_text("utf-8") if path.exists() else f"# Search\n\n{_BEGIN}\n{_END}\n"
-    before, _, rest = text.partition(_BEGIN)
-    path.write_text(f"{before}{_BEGIN}\n{table(result)}\n{_END}{rest.partition(_END)[2]}", "utf-8")
 
 
 def _say(text: str, end: str = "\n") -> None:
